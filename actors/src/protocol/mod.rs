@@ -1,0 +1,12 @@
+//! Everything that crosses the wire, as data.
+//!
+//! Leaf module: `std` and serde only, nothing of ours (a test in `actors/tests` checks it).
+
+pub mod error;
+pub mod frame;
+
+pub use error::{ErrorCode, ErrorShape};
+pub use frame::{ClientFrame, EventFrame, RequestFrame, ResponseFrame, StateVersion};
+
+/// The protocol that is spoken to everyone.
+pub const PROTOCOL_VERSION: u32 = 4;

@@ -1,0 +1,3 @@
+//! Supervision: child specs, restart decisions, bounded mailboxes, owned tasks.
+
+pub mod task;
