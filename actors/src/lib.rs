@@ -7,6 +7,7 @@ pub mod config;
 pub mod events;
 pub mod files;
 pub mod model;
+pub mod presence;
 pub mod protocol;
 pub mod store;
 pub mod supervision;

@@ -7,10 +7,14 @@
 //! that was answered before they were asked.
 
 mod actor;
+pub mod devices;
+pub mod journal;
 pub mod open;
-pub mod query;
 mod reader;
+pub mod runs;
 pub mod schema;
+pub mod sessions;
+pub mod transcripts;
 mod writer;
 
 use std::path::{Path, PathBuf};

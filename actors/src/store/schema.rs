@@ -50,7 +50,7 @@ const STEPS: &[&str] = &["
         ended_at     INTEGER,
         request      TEXT NOT NULL,
         outcome      TEXT
-    ) WITHOUT ROWID;
+    );  -- with a rowid: it keeps the order of acceptance
     CREATE INDEX runs_by_state ON runs (state) WHERE state IN ('queued', 'running');
     CREATE INDEX runs_by_end ON runs (ended_at);
 
