@@ -7,4 +7,5 @@ pub mod config;
 pub mod files;
 pub mod model;
 pub mod protocol;
+pub mod session;
 pub mod supervision;
