@@ -9,5 +9,7 @@ pub mod files;
 pub mod model;
 pub mod presence;
 pub mod protocol;
+pub mod run;
+pub mod session;
 pub mod store;
 pub mod supervision;

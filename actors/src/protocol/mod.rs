@@ -2,8 +2,13 @@
 //!
 //! Leaf module: `std` and serde only, nothing of ours (a test in `actors/tests` checks it).
 
+pub mod agent;
+pub mod chat;
 pub mod error;
 pub mod frame;
+pub mod params;
+pub mod session;
+pub mod session_calls;
 
 pub use error::{ErrorCode, ErrorShape};
 pub use frame::{ClientFrame, EventFrame, RequestFrame, ResponseFrame, StateVersion};

@@ -4,10 +4,13 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
+use super::sentinel;
 use crate::events::{Audience, Event, Events, EventsMsg};
+use crate::protocol::agent::{AgentEvent, AgentStream, FallbackStep, Item, Lifecycle, ToolPhase};
+use crate::protocol::chat::{ChatEvent, ChatState, assistant_text};
 use crate::supervision::Unavailable;
 
 /// Least time between two `chat` deltas of one run.
@@ -23,10 +26,15 @@ pub struct RunStream {
     message_text: String,
     /// Text of the whole turn: what the chat shows.
     chat_text: String,
+    /// Where the message that is arriving begins in `chat_text`.
+    message_start: usize,
     /// Bytes of `chat_text` that have been sent.
     chat_sent: usize,
     chat_sent_at: Option<Instant>,
+    /// What was sent is no longer the beginning of `chat_text`.
+    replaces: bool,
     thinking: String,
+    tools: Vec<(String, i64)>,
 }
 
 impl RunStream {
@@ -38,9 +46,12 @@ impl RunStream {
             seq: 0,
             message_text: String::new(),
             chat_text: String::new(),
+            message_start: 0,
             chat_sent: 0,
             chat_sent_at: None,
+            replaces: false,
             thinking: String::new(),
+            tools: Vec::new(),
         }
     }
 
@@ -54,111 +65,144 @@ impl RunStream {
         &self.message_text
     }
 
-    pub async fn started(&mut self) {
-        self.agent("lifecycle", json!({ "phase": "start", "startedAt": now_ms() })).await;
+    /// All text of the turn so far, messages apart by a blank line.
+    pub fn chat_text(&self) -> &str {
+        &self.chat_text
+    }
+
+    pub async fn started(&mut self, started_at: i64) {
+        self.agent(AgentStream::Lifecycle(Lifecycle::Start { started_at })).await;
     }
 
     /// A new model message begins; the chat text goes on.
     pub fn begin_message(&mut self) {
         self.message_text.clear();
         self.thinking.clear();
+        self.message_start = self.chat_text.len();
     }
 
     /// Throws away what a failed attempt said, before the next attempt says it again.
     pub fn discard_message(&mut self) {
-        let keep = self.chat_text.len().saturating_sub(self.message_text.len());
-        self.chat_text.truncate(keep);
-        self.chat_sent = self.chat_sent.min(keep);
+        self.chat_text.truncate(self.message_start);
+        self.replaces |= self.chat_sent > self.message_start;
+        self.chat_sent = self.chat_sent.min(self.message_start);
         self.begin_message();
     }
 
     pub async fn text(&mut self, delta: &str) {
+        if self.message_text.is_empty() && !self.chat_text.is_empty() && !delta.is_empty() {
+            self.chat_text.push_str("\n\n");
+        }
         self.message_text.push_str(delta);
         self.chat_text.push_str(delta);
-        self.agent("assistant", json!({ "text": self.message_text, "delta": delta })).await;
-        if self.chat_sent_at.is_none_or(|at| at.elapsed() >= CHAT_INTERVAL) {
+        let stream = AgentStream::Assistant { text: self.message_text.clone(), delta: delta.to_owned() };
+        self.agent(stream).await;
+        if self.chat_due().is_some_and(|due| due <= Instant::now()) {
             self.flush_chat().await;
         }
     }
 
     pub async fn thinking(&mut self, delta: &str) {
         self.thinking.push_str(delta);
-        self.agent("thinking", json!({ "text": self.thinking, "delta": delta })).await;
+        let stream = AgentStream::Thinking { text: self.thinking.clone(), delta: delta.to_owned() };
+        self.agent(stream).await;
     }
 
     /// When chat text waits to be sent: the time at which it is due.
     pub fn chat_due(&self) -> Option<Instant> {
-        (self.chat_sent < self.chat_text.len()).then(|| self.chat_sent_at.map_or_else(Instant::now, |at| at + CHAT_INTERVAL))
+        let waits = self.chat_sent < self.chat_text.len() && !sentinel::may_be_silent(&self.chat_text);
+        waits.then(|| self.chat_sent_at.map_or_else(Instant::now, |at| at + CHAT_INTERVAL))
     }
 
     /// Sends the chat text that waits.
     pub async fn flush_chat(&mut self) {
-        if self.chat_sent == self.chat_text.len() {
+        if self.chat_due().is_none() {
             return;
         }
-        let delta = &self.chat_text[self.chat_sent..];
-        let payload = json!({
-            "runId": self.run_id, "sessionKey": self.session_key, "seq": self.seq, "state": "delta",
-            "deltaText": delta,
-            "message": { "role": "assistant", "content": [{ "type": "text", "text": self.chat_text }], "timestamp": now_ms() },
-        });
+        let state = ChatState::Delta {
+            delta_text: self.chat_text[self.chat_sent..].to_owned(),
+            replace: self.replaces.then_some(true),
+            message: assistant_text(&self.chat_text, now_ms()),
+        };
         self.chat_sent = self.chat_text.len();
         self.chat_sent_at = Some(Instant::now());
-        self.publish(Event::broadcast("chat", &payload).droppable()).await;
+        self.replaces = false;
+        let event = ChatEvent {
+            run_id: self.run_id.clone(),
+            session_key: self.session_key.clone(),
+            spawned_by: None,
+            seq: self.seq,
+            state,
+        };
+        self.publish(Event::broadcast("chat", &event).droppable()).await;
     }
 
     pub async fn tool_started(&mut self, id: &str, name: &str, arguments: &Value) {
-        let data = json!({ "phase": "start", "name": name, "toolCallId": id, "args": arguments });
-        self.tool(data).await;
-        let item = json!({
-            "itemId": format!("tool:{id}"), "phase": "start", "kind": "tool", "title": name, "status": "running",
-            "name": name, "toolCallId": id, "startedAt": now_ms(),
-        });
-        self.agent("item", item).await;
+        let (name_owned, tool_call_id) = (name.to_owned(), id.to_owned());
+        self.tool(ToolPhase::Start { name: name_owned, tool_call_id, args: arguments.clone() }).await;
+        self.tools.push((id.to_owned(), now_ms()));
+        self.item(id, name, "start", "running", None).await;
     }
 
     pub async fn tool_ended(&mut self, id: &str, name: &str, is_error: bool, result: Value) {
-        let data =
-            json!({ "phase": "result", "name": name, "toolCallId": id, "isError": is_error, "result": result });
-        self.tool(data).await;
-        let status = if is_error { "failed" } else { "completed" };
-        let item = json!({
-            "itemId": format!("tool:{id}"), "phase": "end", "kind": "tool", "title": name, "status": status,
-            "name": name, "toolCallId": id, "endedAt": now_ms(),
-        });
-        self.agent("item", item).await;
+        let (name_owned, tool_call_id) = (name.to_owned(), id.to_owned());
+        self.tool(ToolPhase::Result { name: name_owned, tool_call_id, is_error, result }).await;
+        self.item(id, name, "end", if is_error { "failed" } else { "completed" }, Some(now_ms())).await;
+        self.tools.retain(|(known, _)| known != id);
     }
 
-    /// The model was changed after a failure.
-    pub async fn fell_back(&mut self, from: &str, to: Option<&str>, reason: &str) {
-        let mut data = json!({
-            "phase": "fallback_step", "fallbackStepFromModel": from, "fallbackStepFromFailureReason": reason,
-            "fallbackStepFinalOutcome": if to.is_some() { "next_fallback" } else { "chain_exhausted" },
-        });
-        if let Some(to) = to {
-            data["fallbackStepToModel"] = json!(to);
-        }
-        self.agent("lifecycle", data).await;
+    /// The model was changed after a failure, or there was none left. `position` counts candidates from 1.
+    pub async fn fell_back(&mut self, from: &str, to: Option<&str>, reason: &str, position: u64) {
+        let step = FallbackStep {
+            kind: "fallback_step".into(),
+            from_model: from.to_owned(),
+            to_model: to.map(str::to_owned),
+            failure_reason: reason.to_owned(),
+            failure_detail: None,
+            chain_position: position,
+            outcome: if to.is_some() { "next_fallback" } else { "chain_exhausted" }.into(),
+        };
+        self.agent(AgentStream::Lifecycle(Lifecycle::FallbackStep(step))).await;
     }
 
-    async fn agent(&mut self, stream: &str, data: Value) {
-        let payload = self.next(stream, data);
-        self.publish(Event::broadcast("agent", &payload).droppable()).await;
+    async fn item(&mut self, id: &str, name: &str, phase: &str, status: &str, ended_at: Option<i64>) {
+        let started_at = self.tools.iter().find(|(known, _)| known == id).map_or_else(now_ms, |(_, at)| *at);
+        let item = Item {
+            item_id: format!("tool:{id}"),
+            phase: phase.to_owned(),
+            kind: "tool".into(),
+            title: name.to_owned(),
+            status: status.to_owned(),
+            name: name.to_owned(),
+            tool_call_id: id.to_owned(),
+            started_at,
+            ended_at,
+        };
+        self.agent(AgentStream::Item(item)).await;
+    }
+
+    async fn agent(&mut self, stream: AgentStream) {
+        let event = self.next(stream);
+        self.publish(Event::broadcast("agent", &event).droppable()).await;
     }
 
     /// Tool events go only to connections that asked for them and started or joined the run.
-    async fn tool(&mut self, data: Value) {
-        let payload = self.next("tool", data);
-        self.publish(Event::targeted("agent", &payload, Audience::RunTools(self.run_id.clone()))).await;
-        self.publish(Event::targeted("session.tool", &payload, Audience::Sessions)).await;
+    async fn tool(&mut self, phase: ToolPhase) {
+        let event = self.next(AgentStream::Tool(phase));
+        self.publish(Event::targeted("agent", &event, Audience::RunTools(self.run_id.clone()))).await;
+        self.publish(Event::targeted("session.tool", &event, Audience::Sessions)).await;
     }
 
-    fn next(&mut self, stream: &str, data: Value) -> Value {
+    fn next(&mut self, stream: AgentStream) -> AgentEvent {
         self.seq += 1;
-        json!({
-            "runId": self.run_id, "stream": stream, "data": data, "sessionKey": self.session_key,
-            "seq": self.seq, "ts": now_ms(),
-        })
+        AgentEvent {
+            run_id: self.run_id.clone(),
+            stream,
+            session_key: Some(self.session_key.clone()),
+            spawned_by: None,
+            seq: self.seq,
+            ts: now_ms(),
+        }
     }
 
     async fn publish(&self, event: Event) {
