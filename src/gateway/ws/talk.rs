@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures::{FutureExt, SinkExt, StreamExt};
+use hyper::upgrade::OnUpgrade;
 use openclaw_actors::events::{Close, ConnId, Outbox, Taken};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -16,19 +17,22 @@ use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use super::client::Preauth;
 use super::dispatch::Dispatcher;
 use super::handshake;
-use super::io::Socket;
+use super::io::{self, Socket};
 use crate::gateway::auth::origin::RequestFacts;
 use crate::gateway::services::Services;
 
 /// Pings keep middle boxes awake; a missing pong is not acted upon.
 const PING_INTERVAL: Duration = Duration::from_secs(25);
+/// How long a peer may take to read our answer to its upgrade.
+const UPGRADE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a peer may take to read our last words.
 const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// Somebody who has opened a socket and is not known yet.
 pub struct Visitor {
     pub conn: ConnId,
-    pub socket: Socket,
+    /// Becomes the socket when our answer to the upgrade has been written.
+    pub upgrade: OnUpgrade,
     pub facts: RequestFacts,
     /// Address that limits are counted for.
     pub ip: Option<IpAddr>,
@@ -38,7 +42,13 @@ pub struct Visitor {
 
 /// Serves one socket to its end.
 pub async fn serve(services: Arc<Services>, visitor: Visitor) {
-    let Visitor { conn, mut socket, facts, ip, preauth } = visitor;
+    let Visitor { conn, upgrade, facts, ip, preauth } = visitor;
+    let upgraded = match timeout(UPGRADE_LIMIT, upgrade).await {
+        Ok(Ok(upgraded)) => upgraded,
+        Ok(Err(error)) => return tracing::debug!(%error, "a WebSocket upgrade did not complete"),
+        Err(_) => return tracing::debug!("a WebSocket upgrade did not complete in time"),
+    };
+    let mut socket = io::socket(upgraded).await;
     let outcome = handshake::perform(&services, &conn, &mut socket, &facts, ip).await;
     drop(preauth);
     let (mut sink, mut stream) = match outcome {
