@@ -7,5 +7,7 @@ pub mod config;
 pub mod files;
 pub mod model;
 pub mod protocol;
+pub mod run;
 pub mod session;
 pub mod supervision;
+pub mod transcript;
