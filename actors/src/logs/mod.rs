@@ -1,0 +1,6 @@
+//! Logs.
+pub mod escape;
+mod exact;
+pub mod level;
+mod patterns;
+pub mod redact;
