@@ -5,6 +5,8 @@
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::sink::Follows;
+
 /// Severity of a record, and threshold of a sink: a sink takes records up to its own level.
 /// Source: logging documentation of 2026.5.12 (names), recorded log lines (`logLevelId`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,11 +115,14 @@ pub fn levels(
 pub(super) struct LiveLevels {
     file: AtomicU8,
     console: AtomicU8,
+    /// Most talkative of the files with a level of their own; silent when there are none.
+    extra: AtomicU8,
 }
 
 impl LiveLevels {
     pub fn new(levels: Levels) -> Self {
-        Self { file: AtomicU8::new(levels.file as u8), console: AtomicU8::new(levels.console as u8) }
+        let cell = |level: Level| AtomicU8::new(level as u8);
+        Self { file: cell(levels.file), console: cell(levels.console), extra: cell(Level::Silent) }
     }
 
     pub fn file(&self) -> Level {
@@ -126,6 +131,22 @@ impl LiveLevels {
 
     pub fn console(&self) -> Level {
         Level::from_u8(self.console.load(Ordering::Relaxed))
+    }
+
+    /// The most talkative of all files.
+    pub fn any_file(&self) -> Level {
+        self.file().max(Level::from_u8(self.extra.load(Ordering::Relaxed)))
+    }
+
+    pub fn set_extra(&self, level: Level) {
+        self.extra.store(level as u8, Ordering::Relaxed);
+    }
+
+    pub fn of(&self, follows: Follows) -> Level {
+        match follows {
+            Follows::File => self.file(),
+            Follows::Console => self.console(),
+        }
     }
 
     pub fn set(&self, levels: Levels) {
