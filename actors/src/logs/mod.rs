@@ -8,6 +8,7 @@
 //!                                                     └→ queue → thread "log-console" → stderr
 //! ```
 
+mod backward;
 pub mod console;
 mod counters;
 pub mod directory;
@@ -16,16 +17,21 @@ mod exact;
 pub mod extra;
 mod fields;
 mod file;
+pub mod filter;
 mod layer;
 pub mod level;
 mod outputs;
+pub mod parse;
 pub mod path;
 mod patterns;
 pub mod record;
 pub mod redact;
+pub mod render;
 pub mod retention;
 mod setup;
 mod sink;
+pub mod tail;
+pub mod when;
 
 pub use counters::Counts;
 pub use layer::{Clock, LogLayer};
