@@ -6,6 +6,7 @@ compile_error!("supervision needs unwinding: build with panic = \"unwind\"");
 pub mod config;
 pub mod events;
 pub mod files;
+pub mod logs;
 pub mod model;
 pub mod presence;
 pub mod protocol;
