@@ -14,4 +14,5 @@ pub mod run;
 pub mod session;
 pub mod store;
 pub mod supervision;
+pub mod tools;
 pub mod transcript;

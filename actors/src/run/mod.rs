@@ -2,8 +2,16 @@
 //!
 //! parent: its session · children: one task · restart: temporary (the session decides what a failed run means)
 
+pub mod actor;
+pub mod context;
+pub mod conversation;
 pub mod directory;
 pub mod lane;
 pub mod message;
+pub mod models;
+pub mod prompt;
 mod sentinel;
 pub mod stream;
+mod tools;
+pub mod turn;
+pub mod workspace;

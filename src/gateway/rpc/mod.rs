@@ -4,6 +4,7 @@
 //! it is refused as `unknown method` and not listed in `hello-ok`.
 
 mod access;
+mod budget;
 mod call;
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::sync::LazyLock;
 use openclaw_actors::protocol::ErrorShape;
 
 pub use access::{Access, check};
+pub use budget::ControlBudget;
 pub use call::{Call, Reply, Responder};
 
 /// One method of the protocol.
