@@ -192,6 +192,7 @@ fn known(value: &Value) -> Option<TranscriptEntry> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -251,5 +252,15 @@ mod tests {
             Message::User(UserMessage { content: vec![Part::text("hi")], timestamp: 5, provenance: None });
         let entry = TranscriptEntry::message("a", None, "t", &message);
         assert_eq!(TranscriptEntry::from_value(entry.to_value()).as_message(), Some(message));
+    }
+
+    proptest! {
+        // needs serde_json's `float_roundtrip`: without it one number in a few changes its last digit
+        #[test]
+        fn costs_keep_their_last_digit(cost in 0.0f64..1.0) {
+            let line = json!({"type": "future", "cost": cost}).to_string();
+            let entry = TranscriptEntry::from_value(serde_json::from_str(&line).unwrap());
+            prop_assert_eq!(entry.to_value().to_string(), line);
+        }
     }
 }
