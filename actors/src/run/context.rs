@@ -19,7 +19,7 @@ use crate::events::Events;
 use crate::model::provider::ToolSpec;
 use crate::protocol::agent::PromptMode;
 use crate::protocol::session::{SessionDefaults, ThinkingOption};
-use crate::session::reset;
+use crate::session::reset::{self, ResetRule};
 use crate::session::thinking::COMMON_LEVELS;
 use crate::session::{AgentId, KeyRules, SessionEntry, SessionKey, Sessions};
 use crate::store::Store;
@@ -73,7 +73,8 @@ impl Context {
     pub fn is_stale(&self, entry: &SessionEntry, now_ms: i64) -> bool {
         let snapshot = self.config.load();
         let now = Timestamp::from_millisecond(now_ms).unwrap_or_default();
-        reset::is_stale(entry, snapshot.settings.session.reset.as_ref(), &now.to_zoned(TimeZone::system()))
+        let rule = ResetRule::from_settings(snapshot.settings.session.reset.as_ref());
+        reset::is_stale(rule, entry, &now.to_zoned(TimeZone::system())).is_some()
     }
 
     /// The agent's workspace directory.

@@ -49,6 +49,15 @@ pub trait ModelSource: Send + Sync {
 
     /// `provider/model` of an agent when nobody chooses, and its context window in tokens.
     fn default_of(&self, agent: &AgentId) -> (String, u64);
+
+    /// Provider and model behind what somebody wrote, if it may be chosen. The error is a sentence for the person.
+    fn resolve(&self, text: &str) -> Result<(String, String), String>;
+
+    /// Does the text name a model that is listed, by alias or reference?
+    fn is_known(&self, text: &str) -> bool;
+
+    /// `provider/model` of everything that may be chosen.
+    fn offered(&self) -> Vec<String>;
 }
 
 /// How long a found, or not found, local model server is believed.
@@ -155,6 +164,21 @@ impl ModelSource for ConfiguredModels {
         };
         let window = self.target(&snapshot, &model).map_or(CONTEXT_WINDOW_DEFAULT, |target| target.context_window);
         (model.to_string(), window)
+    }
+
+    fn resolve(&self, text: &str) -> Result<(String, String), String> {
+        let found = self.catalogue(&self.config.load()).choose(text).map_err(|error| error.to_string())?;
+        Ok((found.model.provider, found.model.model))
+    }
+
+    fn is_known(&self, text: &str) -> bool {
+        let Ok(found) = self.catalogue(&self.config.load()).choose(text) else { return false };
+        !found.guessed && self.offered().contains(&found.model.to_string())
+    }
+
+    fn offered(&self) -> Vec<String> {
+        let list = self.list(View::Default);
+        list.into_iter().map(|model| format!("{}/{}", model.provider, model.id)).collect()
     }
 }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 
 use super::key::SessionKey;
-use super::message::{Loaded, News, SessionError, SessionMsg};
+use super::message::{Loaded, News, SessionMsg};
 use super::state::{Me, Phase, SessionState, Waiting};
 use super::{requests, step};
 use crate::run::context::Context;
-use crate::run::message::{FailureKind, Outcome, RunEnd, RunMsg};
+use crate::run::message::{FailureKind, Outcome, RunEnd};
 use crate::run::stream::now_ms;
 use crate::session::SessionEntry;
 use crate::store::runs::{RunRecord, RunState};
@@ -59,7 +59,7 @@ impl Actor for SessionActor {
             SessionMsg::Status(reply) => {
                 let _ = reply.send(state.status()); // the asker may have gone
             }
-            request if state.phase.is_between() => state.deferred.push_back(request),
+            request if state.is_between() => state.deferred.push_back(request),
             request => requests::handle(state, &me, request),
         }
         state.go_on(&me);
@@ -103,15 +103,17 @@ impl SessionState {
                 }
             }
             News::Queued { run_id, stored } => requests::queued(self, &run_id, stored),
+            // The end must be computed from what the change makes of the entry.
+            News::RunEnded { .. } if self.change.is_some() => self.deferred.push_front(SessionMsg::News(news)),
             News::RunEnded { run_id, end } => self.run_ended(me, &run_id, *end),
             News::EndStored(stored) => {
                 if let Phase::Ending(ending) = std::mem::replace(&mut self.phase, Phase::Idle) {
                     self.end_stored(*ending, stored);
-                    self.wait_before_collecting(me);
+                    requests::wait_before_collecting(self, me);
                 }
             }
             News::Changed(stored) => {
-                if let Phase::Changing(change) = std::mem::replace(&mut self.phase, Phase::Idle) {
+                if let Some(change) = self.change.take() {
                     self.changed(me, *change, stored);
                 }
             }
@@ -187,10 +189,16 @@ impl SessionState {
 
     /// Takes the next thing up, if nothing is in flight: first the turn that waits longest, then what was put aside.
     fn go_on(&mut self, me: &Me) {
-        if matches!(self.phase, Phase::Idle) && self.collect_at.is_none() {
-            requests::start_next(self, me);
+        if let Some(place) = self.deferred.iter().position(|held| matches!(held, SessionMsg::News(_)))
+            && self.change.is_none()
+            && let Some(SessionMsg::News(News::RunEnded { run_id, end })) = self.deferred.remove(place)
+        {
+            self.run_ended(me, &run_id, *end);
         }
-        while !self.phase.is_between() {
+        while !self.is_between() {
+            if matches!(self.phase, Phase::Idle) && self.collect_at.is_none() && requests::start_next(self, me) {
+                break;
+            }
             match self.deferred.pop_front() {
                 Some(request) => requests::handle(self, me, request),
                 None => break,
@@ -207,7 +215,10 @@ impl SessionState {
     }
 
     fn is_at_rest(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && self.waiting.is_empty() && self.deferred.is_empty()
+        matches!(self.phase, Phase::Idle)
+            && self.change.is_none()
+            && self.waiting.is_empty()
+            && self.deferred.is_empty()
     }
 }
 

@@ -95,7 +95,7 @@ const fn info(
 }
 
 /// Every command of this release.
-pub const COMMANDS: [CommandInfo; 13] = [
+pub const COMMANDS: [CommandInfo; 11] = [
     info("status", &[], "", "Shows model, tokens, context and queue of this session.", "status"),
     info("help", &[], "", "Shows this overview.", "status"),
     info("commands", &[], "", "Lists all commands.", "status"),
@@ -103,12 +103,10 @@ pub const COMMANDS: [CommandInfo; 13] = [
     info("new", &[], "[model] [message]", "Begins a new conversation.", "session"),
     info("reset", &[], "[soft] [message]", "Begins anew; soft keeps the history.", "session"),
     info("stop", &[], "", "Stops the current answer and forgets what waits.", "session"),
-    info("compact", &[], "[instructions]", "Replaces the history by a summary.", "session"),
     info("model", &[], "[provider/model | default]", "Shows or sets the model of this session.", "options"),
     info("models", &[], "[provider]", "Lists the models that may be chosen.", "options"),
     info("think", &["thinking", "t"], "[level | default]", "Shows or sets how much the model reasons.", "options"),
     info("queue", &[], "[mode | default]", "Shows or sets what happens to messages during an answer.", "options"),
-    info("usage", &[], "[off | tokens | full | cost]", "Shows or sets the usage line under answers.", "options"),
 ];
 
 /// Commands that also work in the middle of a sentence.

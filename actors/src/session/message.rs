@@ -1,13 +1,10 @@
 //! What a session can be told, and what it answers.
 
-use std::sync::Arc;
-
 use ractor::RpcReplyPort;
 use serde_json::{Map, Value};
 
 use super::entry::SessionEntry;
 use crate::protocol::session_calls::ResetReason;
-use crate::run::directory::Ticket;
 use crate::run::message::{AbortCause, RunEnd, Turn};
 use crate::store::StoreError;
 use crate::store::runs::RunRecord;
@@ -93,14 +90,4 @@ pub struct SessionStatus {
     pub entry: Option<SessionEntry>,
     pub running: Option<String>,
     pub waiting: usize,
-}
-
-/// Who may abort a run besides an admin: the device or connection that asked for it.
-pub type Owner = Option<Arc<str>>;
-
-/// A turn that was registered and is on its way to its session.
-#[derive(Debug, Clone)]
-pub struct Registered {
-    pub turn: Turn,
-    pub ticket: Ticket,
 }

@@ -5,6 +5,7 @@
 
 pub mod actor;
 mod announce;
+pub mod commands;
 pub mod command;
 pub mod entry;
 pub mod key;

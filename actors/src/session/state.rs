@@ -11,6 +11,7 @@ use super::announce::Announcer;
 use super::entry::SessionEntry;
 use super::key::SessionKey;
 use super::message::{Admission, News, SessionError, SessionMsg, SessionStatus};
+use super::queue::Overflow;
 use super::step::{self, Begin, End};
 use crate::protocol::session::RunStatus;
 use crate::run::actor::{self as run_actor, RunArgs};
@@ -35,13 +36,20 @@ pub struct SessionState {
     /// As it is on disk; `None` before the first turn.
     pub entry: Option<SessionEntry>,
     pub phase: Phase,
+    /// A change of the entry on its way to disk, while idle or running.
+    pub change: Option<Box<Change>>,
     /// Turns for later, in order.
     pub waiting: VecDeque<Waiting>,
     /// Requests that depend on the step in flight.
     pub deferred: VecDeque<SessionMsg>,
+    /// What was dropped from the queue and not yet told.
+    pub overflow: Overflow,
     pub watchers: TaskSet,
     /// Tells a timer's news from that of an earlier one.
     pub timer: u64,
+    /// Waiting messages are being collected until then, milliseconds since the epoch.
+    pub collect_at: Option<i64>,
+    pub idle_armed: bool,
 }
 
 /// What a session is doing. All but `Idle` and `Running` are short: a step is on its way to disk.
@@ -51,14 +59,6 @@ pub enum Phase {
     Accepting(Box<Accepting>),
     Running(Box<Running>),
     Ending(Box<Ending>),
-    Changing(Box<Change>),
-}
-
-impl Phase {
-    /// Is a step in flight, so that requests must wait for its outcome?
-    pub fn is_between(&self) -> bool {
-        !matches!(self, Self::Idle | Self::Running(_))
-    }
 }
 
 /// A turn that is becoming a run.
@@ -121,11 +121,25 @@ impl SessionState {
             announcer,
             entry: None,
             phase: Phase::Loading,
+            change: None,
             waiting: VecDeque::new(),
             deferred: VecDeque::new(),
+            overflow: Overflow::default(),
             watchers: TaskSet::default(),
             timer: 0,
+            collect_at: None,
+            idle_armed: false,
         }
+    }
+
+    /// Is a step in flight, so that requests must wait for its outcome?
+    pub fn is_between(&self) -> bool {
+        let settled = match &self.phase {
+            Phase::Idle => true,
+            Phase::Running(running) => !running.aborting,
+            _ => false,
+        };
+        !settled || self.change.is_some()
     }
 
     pub fn status(&self) -> SessionStatus {
@@ -297,17 +311,16 @@ impl SessionState {
     where
         F: FnOnce(&rusqlite::Connection) -> Result<(), StoreError> + Send + 'static,
     {
-        self.phase = Phase::Changing(Box::new(Change { entry, done, reason }));
+        self.change = Some(Box::new(Change { entry, done, reason }));
         let receipt = self.context.store.submit(work);
         self.when_stored(me, receipt, News::Changed);
     }
 
     pub fn changed(&mut self, me: &Me, change: Change, stored: Result<(), StoreError>) {
-        self.phase = Phase::Idle;
         let Change { entry, done, reason } = change;
         if stored.is_ok() {
             self.entry = entry;
-            self.announce_change(json!({ "reason": reason }), false);
+            self.announce_change(json!({ "reason": reason }), matches!(self.phase, Phase::Running(_)));
         }
         done(self, me, stored);
     }
