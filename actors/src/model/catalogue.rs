@@ -112,14 +112,16 @@ impl Catalogue {
     }
 
     /// The model to use when nobody chose one: the configured default, else the first model of the configuration, else
-    /// the first of a built-in provider whose key is in the environment, else none.
+    /// the first of a built-in provider that has a key, in the configuration or the environment, else none.
     pub fn default_model(&self, env: impl Fn(&str) -> Option<String>) -> Option<ModelRef> {
         let primary = reference::chain(self.settings.agents.defaults.model.as_ref()).next();
         if let Some(primary) = primary.and_then(|text| self.reference(text).ok()) {
             return Some(primary.model);
         }
         let of = |entry: &Entry| ModelRef::new(&entry.info.provider, &entry.info.id);
-        let has_key = |id: &str| builtin::provider(id).is_some_and(|provider| key_from_env(provider, &env).is_some());
+        let providers = &self.settings.models.providers;
+        let in_env = |id: &str| builtin::provider(id).is_some_and(|known| key_from_env(known, &env).is_some());
+        let has_key = |id: &str| providers.get(id).is_some_and(|provider| provider.api_key.is_some()) || in_env(id);
         let configured = self.models.iter().find(|entry| entry.configured);
         configured.or_else(|| self.models.iter().find(|entry| has_key(&entry.info.provider))).map(of)
     }
@@ -135,7 +137,7 @@ impl Catalogue {
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Target, ModelError> {
         let configured = self.settings.models.providers.get(&model.provider);
-        let known = builtin::provider(&model.provider).filter(|_| self.settings.models.mode == ModelsMode::Merge);
+        let known = self.built_in(&model.provider);
         let described = configured.and_then(|provider| provider.models.iter().find(|m| m.id == model.model));
         let (api, base_url) = wire_of(&model.provider, configured, described, known)?;
         let headers = headers_of(&model.provider, configured, described, &secret)?;
@@ -166,7 +168,7 @@ impl Catalogue {
     }
 
     fn add_configured(&mut self, id: &str, provider: &Provider) {
-        let known = builtin::provider(id);
+        let known = self.built_in(id);
         if let Err(error) = wire_of(id, Some(provider), None, known) {
             self.warnings.push(format!("{error}; the provider is left out"));
             return;
@@ -246,9 +248,12 @@ impl Catalogue {
         self.models.iter().any(|entry| entry.info.provider == provider && entry.info.id == id)
     }
 
+    fn built_in(&self, id: &str) -> Option<&'static Builtin> {
+        builtin::provider(id).filter(|_| self.settings.models.mode == ModelsMode::Merge)
+    }
+
     fn is_known_provider(&self, id: &str) -> bool {
-        let known = builtin::provider(id).filter(|_| self.settings.models.mode == ModelsMode::Merge);
-        wire_of(id, self.settings.models.providers.get(id), None, known).is_ok()
+        wire_of(id, self.settings.models.providers.get(id), None, self.built_in(id)).is_ok()
     }
 
     fn is_named(&self, model: &ModelRef) -> bool {
@@ -377,6 +382,9 @@ mod tests {
         assert_eq!(default(json!({})), Some("groq/openai/gpt-oss-120b".into()));
         assert_eq!(default(json!({"models": {"providers": {"acme": acme()}}})), Some("acme/m-1".into()));
         assert_eq!(default(json!({"agents": {"defaults": {"model": "xai/grok-4"}}})), Some("xai/grok-4".into()));
+        let keyed = json!({"models": {"providers": {"xai": {"baseUrl": "https://api.x.ai/v1", "apiKey": "k"}}}});
+        let found = catalogue(keyed).default_model(|_| None).unwrap();
+        assert_eq!(found.to_string(), "xai/grok-4");
         assert_eq!(catalogue(json!({})).default_model(|_| None), None);
     }
 }

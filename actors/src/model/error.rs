@@ -187,9 +187,10 @@ fn class_of_stream_error(text: &str) -> FailureClass {
     }
 }
 
-/// Lower case with spaces for underscores, so that `context_length_exceeded` and its prose look the same.
+/// Lower case, spaces for underscores, no quotes: `context_length_exceeded` and its prose look the same.
 fn fold(text: &str) -> String {
-    text.to_lowercase().replace('_', " ")
+    let quotes = ['`', '"', '\'', '\\'];
+    text.to_lowercase().replace('_', " ").replace(quotes, "")
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Wait before the one repeat of a whole run that ended with a server error.
 pub const RUN_RETRY_DELAY: Duration = Duration::from_millis(2_500);
 
+/// Longest text of one candidate in the combined error, bytes.
+const ERROR_BYTES_MAX: usize = 300;
+
 /// What to do about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -68,9 +71,20 @@ pub struct CandidateFailure {
 pub fn all_models_failed(failures: &[CandidateFailure]) -> String {
     let each: Vec<String> = failures
         .iter()
-        .map(|failure| format!("{}: {} ({})", failure.model, failure.error, failure.error.class().reason()))
+        .map(|failure| format!("{}: {} ({})", failure.model, short(&failure.error), failure.error.class().reason()))
         .collect();
     format!("All models failed ({}): {}", failures.len(), each.join(" | "))
+}
+
+/// On one line and not longer than a line: servers answer with whole pages.
+fn short(error: &ModelError) -> String {
+    let text = error.to_string();
+    let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.len() > ERROR_BYTES_MAX {
+        words.truncate(words.floor_char_boundary(ERROR_BYTES_MAX));
+        words.push('…');
+    }
+    words
 }
 
 /// Why a turn has no answer.
@@ -198,6 +212,9 @@ mod tests {
             all_models_failed(&[failure("a/x", 429, "slow"), failure("b/y/z", 401, "no")]),
             "All models failed (2): a/x: 429 slow (rate_limit) | b/y/z: 401 no (auth)"
         );
+        let page = all_models_failed(&[failure("a/x", 502, &format!("<html>\n {}", "é".repeat(400)))]);
+        assert!(page.starts_with("All models failed (1): a/x: 502 <html> é"), "{page}");
+        assert!(page.ends_with("é… (timeout)") && page.len() < 350, "{page}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
+use reqwest::{Client, Url};
 use serde_json::Value;
 
 use super::answer::Answer;
@@ -76,14 +77,24 @@ pub fn echo_target() -> Target {
 ///
 /// The arguments are the addresses without `/v1`, such as `OLLAMA_URL`.
 pub async fn detect(clients: &HttpClients, ollama_url: &str, lm_studio_url: &str) -> Option<Target> {
-    let ask = |provider, url| tokio::time::timeout(DETECTION_WAIT, first_model(clients, provider, url));
-    let (ollama, lm_studio) = futures::join!(ask("ollama", ollama_url), ask("lmstudio", lm_studio_url));
-    ollama.ok().flatten().or(lm_studio.ok().flatten())
+    detect_within(DETECTION_WAIT, clients, ollama_url, lm_studio_url).await
 }
 
-async fn first_model(clients: &HttpClients, provider: &str, base_url: &str) -> Option<Target> {
-    let url = endpoint(base_url, "/v1/models").ok()?;
-    let response = clients.for_url(&url).ok()?.get(url).send().await.ok()?;
+async fn detect_within(wait: Duration, clients: &HttpClients, ollama_url: &str, lm_studio_url: &str) -> Option<Target> {
+    let ask = async |provider: &str, base_url: &str| {
+        // building the client is not the server's time
+        let url = endpoint(base_url, "/v1/models").ok()?;
+        let client = clients.for_url(&url).ok()?;
+        let model = tokio::time::timeout(wait, first_model(client, url)).await.ok()??;
+        let base_url = format!("{}/v1", base_url.trim_end_matches('/'));
+        Some(target(provider, model, openai_completions::API, base_url))
+    };
+    let (ollama, lm_studio) = futures::join!(ask("ollama", ollama_url), ask("lmstudio", lm_studio_url));
+    ollama.or(lm_studio)
+}
+
+async fn first_model(client: Client, url: Url) -> Option<String> {
+    let response = client.get(url).send().await.ok()?;
     if !response.status().is_success() {
         return None;
     }
@@ -95,9 +106,7 @@ async fn first_model(clients: &HttpClients, provider: &str, base_url: &str) -> O
             return None;
         }
     }
-    let model = chat_model(&serde_json::from_slice(&body).ok()?)?;
-    let base_url = format!("{}/v1", base_url.trim_end_matches('/'));
-    Some(target(provider, model, openai_completions::API, base_url))
+    chat_model(&serde_json::from_slice(&body).ok()?)
 }
 
 /// The first of the list that is not for embeddings.
@@ -162,12 +171,13 @@ mod tests {
         let (clients, server) = (HttpClients::default(), FakeServer::start(Answer::json(200, LIST)).await);
         let silent = FakeServer::start(Answer::silence()).await;
         let refused = "http://127.0.0.1:1";
-        let found = detect(&clients, &server.url, refused).await.unwrap();
+        let (patient, hasty) = (Duration::from_secs(10), Duration::from_millis(50));
+        let found = detect_within(patient, &clients, &server.url, refused).await.unwrap();
         assert_eq!((found.provider.as_str(), found.model.as_str()), ("ollama", "qwen3:8b"));
         assert_eq!(found.base_url, format!("{}/v1", server.url));
         assert!(server.requests().await[0].starts_with("GET /v1/models "));
-        let found = detect(&clients, &silent.url, &server.url).await.unwrap();
+        let found = detect_within(patient, &clients, refused, &server.url).await.unwrap();
         assert_eq!(found.provider, "lmstudio");
-        assert!(detect(&clients, refused, &silent.url).await.is_none());
+        assert!(detect_within(hasty, &clients, refused, &silent.url).await.is_none());
     }
 }

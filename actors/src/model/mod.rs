@@ -4,29 +4,28 @@
 //! deltas. When it fails, `ModelError::class` and `failover::next_step` say what follows. Nothing here keeps state
 //! between calls, retries, or holds a secret beyond its target.
 
+mod answer;
+mod anthropic_messages;
+mod builtin;
+mod call;
 pub mod catalogue;
 pub mod cost;
+mod decode;
 pub mod error;
 pub mod failover;
 pub mod history;
 pub mod http;
 pub mod local;
 pub mod message;
+mod openai_completions;
+mod openai_responses;
 pub mod provider;
 pub mod reference;
-pub mod wires;
-
-mod answer;
-pub mod anthropic_messages;
-mod builtin;
-mod call;
-mod decode;
-pub mod openai_completions;
-pub mod openai_responses;
 mod sse;
 mod target;
 mod thinking;
 mod tool_id;
+pub mod wires;
 
 #[cfg(test)]
 mod fake_server;

@@ -1,11 +1,13 @@
 //! Conversations, targets and byte streams for the tests of the wires.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures::stream;
 use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
 
 use super::decode::{Decoder, decode};
 use super::error::ModelError;
@@ -83,6 +85,9 @@ pub fn tool() -> ToolSpec {
 
 /// What a wire makes of a recorded answer that arrives in these chunks.
 pub fn replay<D: Decoder>(decoder: D, chunks: Vec<Vec<u8>>) -> Vec<Result<Delta, ModelError>> {
+    static TIMER: LazyLock<Runtime> =
+        LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a timer can be made"));
+    let _timer = TIMER.enter();
     let bytes = stream::iter(chunks.into_iter().map(|chunk| Ok(chunk.into()))).boxed();
     let deltas = decode(bytes, decoder, Duration::from_secs(5)).collect::<Vec<_>>();
     deltas.now_or_never().expect("an answer in memory never waits")

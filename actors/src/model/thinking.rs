@@ -77,7 +77,11 @@ pub fn anthropic(level: &str, model: &str, answer_max: u64, model_max: u64) -> A
 /// put the number before the name and are answered with `None`.
 fn claude_version(model: &str) -> Option<(u32, u32)> {
     let id = model.rsplit('/').next()?.strip_prefix("claude-")?;
-    let mut words = id.split(['-', '.']).skip(1);
+    let (name, version) = id.split_once('-')?;
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let mut words = version.split(['-', '.']);
     let major = words.next()?.parse().ok()?;
     // what has more than two digits is a date
     let minor = words.next().filter(|word| word.len() <= 2).and_then(|word| word.parse().ok()).unwrap_or(0);
