@@ -124,7 +124,8 @@ fn end(outcome: Outcome, mut progress: Progress, mut steering: mpsc::Receiver<Tu
 }
 
 async fn abort_cause(mut aborted: watch::Receiver<Option<AbortCause>>) -> AbortCause {
-    match aborted.wait_for(Option::is_some).await {
+    let cause = aborted.wait_for(Option::is_some).await.map(|cause| *cause);
+    match cause {
         Ok(cause) => cause.unwrap_or(AbortCause::Rpc),
         Err(_) => std::future::pending().await, // the actor is gone; this task is being aborted with it
     }

@@ -24,7 +24,8 @@ use crate::session::thinking::COMMON_LEVELS;
 use crate::session::{AgentId, KeyRules, SessionEntry, SessionKey, Sessions};
 use crate::store::Store;
 use crate::supervision::task;
-use crate::tools::Toolbox;
+use crate::tools::policy::Stage;
+use crate::tools::{Toolbox, builtin};
 
 /// The global lanes.
 #[derive(Clone)]
@@ -108,8 +109,12 @@ impl Context {
     }
 
     /// The tools of a session under the configuration in force.
-    pub fn toolbox(&self) -> Toolbox {
-        Toolbox::new(&self.config.load().settings)
+    pub fn toolbox(self: &Arc<Self>) -> Toolbox {
+        let snapshot = self.config.load();
+        let tools = &snapshot.settings.tools;
+        let stage = Stage { source: "tools", allow: tools.allow.as_deref(), deny: &tools.deny };
+        let chars_max = snapshot.settings.agents.defaults.context_limits.tool_result_max_chars;
+        Toolbox::new(builtin::all(self), &[stage], chars_max)
     }
 
     /// The system prompt of one turn. Reads the workspace on the blocking pool.

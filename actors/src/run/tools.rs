@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::stream::{RunStream, now_ms};
 use super::turn::TurnArgs;
-use crate::model::message::{Part, ToolCall, ToolResultMessage};
+use crate::model::message::{ToolCall, ToolResultMessage};
 use crate::tools::{ToolContext, ToolOutcome, Toolbox};
 
 /// Calls of one batch that run at once.
@@ -43,11 +43,7 @@ pub async fn run_batch(
     stream: &mut RunStream,
     misses: &mut Misses,
 ) -> Vec<ToolResultMessage> {
-    let context = ToolContext {
-        context: args.context.clone(),
-        session_key: args.key.clone(),
-        run_id: args.turn.run_id.clone(),
-    };
+    let context = ToolContext { session_key: args.key.clone(), run_id: args.turn.run_id.clone() };
     let mut results = Vec::with_capacity(calls.len());
     for batch in calls.chunks(PARALLEL) {
         for call in batch {
@@ -82,6 +78,7 @@ fn message(call: &ToolCall, outcome: ToolOutcome) -> ToolResultMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::message::Part;
 
     #[test]
     fn a_tool_that_is_missed_too_often_is_named() {

@@ -3,6 +3,7 @@
 //! It is a plain future: dropping it at any await is safe, because everything that others may rely on was stored before
 //! it was said. It does not send terminal events and does not store the last message: its session does both.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +17,12 @@ use super::conversation::{self, Conversation};
 use super::message::{FailureKind, Outcome, RunFacts, Turn};
 use super::models::{Candidate, ModelWish};
 use super::sentinel;
-use super::stream::RunStream;
+use super::stream::{RunStream, now_ms};
 use super::tools;
 use crate::model::error::{FailureClass, ModelError};
 use crate::model::failover::{self, CandidateFailure, FailedTurn, Step};
 use crate::model::history;
-use crate::model::message::{AssistantMessage, Message};
+use crate::model::message::{AssistantMessage, Message, Part, StopReason};
 use crate::model::provider::{Delta, Request, ToolSpec};
 use crate::session::{SessionEntry, SessionKey};
 use crate::store::StoreError;
@@ -52,6 +53,25 @@ pub struct Progress {
 impl Progress {
     pub fn new(stream: RunStream) -> Self {
         Self { stream, facts: RunFacts::default(), last: None, answers: Vec::new() }
+    }
+
+    /// The message that the transcript ends with: the answer, or what there is of it, with the reason why it ended.
+    pub fn take_last(&mut self, outcome: &Outcome) -> Option<AssistantMessage> {
+        let (stop_reason, error_message) = match outcome {
+            Outcome::Completed { .. } => return self.last.take(),
+            Outcome::Aborted { .. } => (StopReason::Aborted, None),
+            Outcome::Failed { message, .. } => (StopReason::Error, Some(message.clone())),
+        };
+        let said = self.stream.message_text();
+        Some(AssistantMessage {
+            content: if said.is_empty() { Vec::new() } else { vec![Part::text(said)] },
+            provider: self.facts.provider.clone(),
+            model: self.facts.model.clone(),
+            stop_reason,
+            error_message,
+            timestamp: now_ms(),
+            ..AssistantMessage::default()
+        })
     }
 }
 
@@ -96,8 +116,8 @@ async fn converse(
 ) -> Result<(), Failure> {
     let context = &args.context;
     let _permit = context.lanes.main.enter().await.ok_or(Failure::Overloaded)?;
-    let candidates = context.models.candidates(&wish(args)).map_err(Failure::NoModel)?;
-    let toolbox = context.toolbox(&args.key);
+    let candidates = context.models.candidates(&wish(args)).await.map_err(Failure::NoModel)?;
+    let toolbox = context.toolbox();
     let specs = toolbox.specs();
     let system = context.system_prompt(args, &candidates, &specs).await;
     let mut conversation = Conversation::load(&context.store, &args.entry.session_id).await?;
@@ -172,7 +192,7 @@ fn wish(args: &TurnArgs) -> ModelWish {
         let automatic = entry.model_override_source == Some(crate::session::entry::OverrideSource::Auto);
         (format!("{provider}/{model}"), automatic)
     });
-    ModelWish { agent_id: args.context.agent_id(&args.key), session, turn: args.turn.model.clone() }
+    ModelWish { agent: args.context.agent_of(&args.key), session, turn: args.turn.model.clone() }
 }
 
 /// One question to the models.
@@ -240,7 +260,7 @@ impl Ask<'_> {
     async fn call(&self, candidate: &Candidate, stream: &mut RunStream) -> Result<AssistantMessage, ModelError> {
         let target = &candidate.target;
         let messages: Vec<Message> =
-            history::for_request(self.messages, target.images).into_iter().map(|message| message.into_owned()).collect();
+            history::for_request(self.messages, target.images).into_iter().map(Cow::into_owned).collect();
         let entry = &self.args.entry;
         let thinking = self.args.turn.thinking.as_deref().or(entry.thinking_level.as_deref()).unwrap_or("off");
         let request = Request {
@@ -265,7 +285,7 @@ impl Ask<'_> {
                 Some(Ok(Delta::Text(text))) => stream.text(&text).await,
                 Some(Ok(Delta::Thinking(text))) => stream.thinking(&text).await,
                 Some(Ok(Delta::ToolCallStarted { .. })) => stream.flush_chat().await,
-                Some(Ok(Delta::Done(answer))) => return Ok(*answer),
+                Some(Ok(Delta::Done(answer))) => return Ok(AssistantMessage { timestamp: now_ms(), ..*answer }),
                 Some(Err(error)) => return Err(error),
                 None => return Err(ModelError::Interrupted),
             }

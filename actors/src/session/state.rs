@@ -173,7 +173,7 @@ impl SessionState {
     pub fn begin(&mut self, me: &Me, turn: Turn, reply: Option<AdmissionReply>, queued: bool, merged: Vec<String>) {
         let now = now_ms();
         let old = self.entry.as_ref();
-        let stale = old.is_some_and(|entry| self.context.is_stale(&self.key, entry, now));
+        let stale = old.is_some_and(|entry| self.context.is_stale(entry, now));
         let mut entry = old.cloned().unwrap_or_else(|| SessionEntry::new(new_session_id(), now));
         let archive = stale.then(|| entry.session_id.clone());
         if stale {
