@@ -10,4 +10,5 @@ pub mod protocol;
 pub mod run;
 pub mod session;
 pub mod supervision;
+pub mod tools;
 pub mod transcript;
