@@ -62,7 +62,11 @@ pub fn build(input: &PromptInput<'_>) -> String {
         (is_full && has_bootstrap(input.files)).then(|| BOOTSTRAP_PENDING.to_owned()),
         (!input.files.is_empty()).then(|| WORKSPACE_FILES.to_owned()),
         project_context(input.files),
-        input.extra.map(str::trim).filter(|extra| !extra.is_empty()).map(|extra| format!("## Context of This Run\n{extra}")),
+        input
+            .extra
+            .map(str::trim)
+            .filter(|extra| !extra.is_empty())
+            .map(|extra| format!("## Context of This Run\n{extra}")),
         is_full.then(silent_replies),
         Some(runtime(&input.runtime)),
     ];
@@ -118,7 +122,9 @@ fn tooling(tools: &[(&str, &str)]) -> Option<String> {
 }
 
 fn workspace(dir: &str) -> String {
-    format!("## Workspace\nYour working directory is {dir}. Relative paths start there; keep your files there unless told otherwise.")
+    format!(
+        "## Workspace\nYour working directory is {dir}. Relative paths start there; keep your files there unless told otherwise."
+    )
 }
 
 fn has_bootstrap(files: &[WorkspaceFile]) -> bool {

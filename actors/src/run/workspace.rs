@@ -38,7 +38,11 @@ pub struct WorkspaceFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileContent {
     /// `chars` counts the file, not the text that is left of it.
-    Text { text: String, chars: usize, truncated: bool },
+    Text {
+        text: String,
+        chars: usize,
+        truncated: bool,
+    },
     Missing,
     /// There is something, but it is not shown; the reason is for the prompt.
     Withheld(&'static str),
@@ -84,7 +88,8 @@ fn limited(name: &str, text: String, budget: usize) -> FileContent {
     let tail_chars = budget - head_chars;
     let head: String = text.chars().take(head_chars).collect();
     let tail: String = text.chars().skip(chars - tail_chars).collect();
-    let note = format!("[{name}: {} of {chars} characters are left out here; read the file for the rest]", chars - budget);
+    let note =
+        format!("[{name}: {} of {chars} characters are left out here; read the file for the rest]", chars - budget);
     FileContent::Text { text: format!("{head}\n\n{note}\n\n{tail}"), chars, truncated: true }
 }
 

@@ -25,9 +25,15 @@ pub enum Command {
     Compact(String),
     /// Settings, from left to right. An empty message stores and confirms them; otherwise they hold for that message
     /// only.
-    Directives { list: Vec<Directive>, message: String },
+    Directives {
+        list: Vec<Directive>,
+        message: String,
+    },
     /// `/name args` that is none of ours.
-    Other { name: String, args: String },
+    Other {
+        name: String,
+        args: String,
+    },
 }
 
 /// A setting that may stand in front of a message.
@@ -217,6 +223,7 @@ fn directive<'a>(name: &str, args: &'a str) -> Option<(Directive, &'a str)> {
     };
     let directive = match canonical(name)? {
         "think" => Directive::Think(setting(word, ThinkLevel::parse)),
+        "model" if word.eq_ignore_ascii_case("list") => Directive::Model(Setting::Show),
         "model" => Directive::Model(setting(word, |model| Some(model.to_owned()))),
         "queue" => Directive::Queue(setting(word, parse_mode)),
         _ => return None,
@@ -297,6 +304,7 @@ mod tests {
                 ),
             ),
             ("/model /think", directives_of(vec![Directive::Model(Setting::Show), think(Setting::Show)], "")),
+            ("/model list", directives_of(vec![Directive::Model(Setting::Show)], "")),
             ("/queue collect", directives_of(vec![Directive::Queue(Setting::Set(QueueMode::Collect))], "")),
             ("/model P/Model-X", directives_of(vec![Directive::Model(Setting::Set("P/Model-X".into()))], "")),
         ] {
@@ -329,9 +337,14 @@ mod tests {
 
     #[test]
     fn only_what_needs_no_model_may_overtake_a_turn() {
-        for (text, immediate) in
-            [("/status", true), ("/think high", true), ("/think high go", false), ("/new", true), ("/new hi", false), ("/compact", false)]
-        {
+        for (text, immediate) in [
+            ("/status", true),
+            ("/think high", true),
+            ("/think high go", false),
+            ("/new", true),
+            ("/new hi", false),
+            ("/compact", false),
+        ] {
             assert_eq!(is_immediate(&parse(text, &[]).unwrap()), immediate, "{text}");
         }
     }

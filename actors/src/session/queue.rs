@@ -292,7 +292,8 @@ mod tests {
     fn a_turn_of_another_route_or_authority_is_not_steered() {
         let other_route = there();
         let wait = Decision::Wait { dropped: Vec::new() };
-        for new in [by(Authority::Owner), by(Authority::Untrusted), QueuedTurn { route: &other_route, ..turn("x") }, alone()]
+        for new in
+            [by(Authority::Owner), by(Authority::Untrusted), QueuedTurn { route: &other_route, ..turn("x") }, alone()]
         {
             assert_eq!(admit(rule(QueueMode::Steer), &turn("running"), true, &[], &new), wait);
         }

@@ -4,13 +4,46 @@
 //! Source: abort phrases of 2026.5.12.
 
 const WORDS: [&str; 30] = [
-    "/stop", "stop", "esc", "abort", "wait", "exit", "interrupt", "halt", "stopp", "anhalten", "aufhören", "hör auf",
-    "pare", "detente", "deten", "detén", "arrete", "arrête", "停止", "やめて", "止めて", "रुको", "توقف", "стоп",
-    "остановись", "останови", "прекрати", "please stop", "stop please", "stop run",
+    "/stop",
+    "stop",
+    "esc",
+    "abort",
+    "wait",
+    "exit",
+    "interrupt",
+    "halt",
+    "stopp",
+    "anhalten",
+    "aufhören",
+    "hör auf",
+    "pare",
+    "detente",
+    "deten",
+    "detén",
+    "arrete",
+    "arrête",
+    "停止",
+    "やめて",
+    "止めて",
+    "रुको",
+    "توقف",
+    "стоп",
+    "остановись",
+    "останови",
+    "прекрати",
+    "please stop",
+    "stop please",
+    "stop run",
 ];
 const PHRASES: [&str; 8] = [
-    "stop the run", "stop agent", "stop the agent", "stop action", "stop current action", "stop doing anything",
-    "stop openclaw", "openclaw stop",
+    "stop the run",
+    "stop agent",
+    "stop the agent",
+    "stop action",
+    "stop current action",
+    "stop doing anything",
+    "stop openclaw",
+    "openclaw stop",
 ];
 
 /// Does the whole text ask to stop? Case, white space and punctuation at the end do not matter.
@@ -31,7 +64,18 @@ mod tests {
 
     #[test]
     fn whole_messages_stop_whatever_their_dress() {
-        for text in ["stop", "STOP!!!", " /stop ", "Stop please.", "please  stop", "стоп", "停止。", "रुको।", "Arrête !", "stop the agent…"] {
+        for text in [
+            "stop",
+            "STOP!!!",
+            " /stop ",
+            "Stop please.",
+            "please  stop",
+            "стоп",
+            "停止。",
+            "रुको।",
+            "Arrête !",
+            "stop the agent…",
+        ] {
             assert!(is_stop(text), "{text}");
         }
     }

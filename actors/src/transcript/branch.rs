@@ -52,7 +52,8 @@ pub fn context(branch: &[&TranscriptEntry]) -> Vec<Message> {
         return branch.iter().filter_map(|entry| for_model(entry)).collect();
     };
     let kept_from = branch[..place].iter().position(|kept| kept.id == *first_kept).unwrap_or(place);
-    let note = format!("Summary of the conversation up to here; the original messages are no longer shown.\n\n{summary}");
+    let note =
+        format!("Summary of the conversation up to here; the original messages are no longer shown.\n\n{summary}");
     std::iter::once(user(note, entry))
         .chain(branch[kept_from..place].iter().filter_map(|entry| for_model(entry)))
         .chain(branch[place + 1..].iter().filter_map(|entry| for_model(entry)))
@@ -116,8 +117,12 @@ mod tests {
 
     #[test]
     fn the_branch_follows_the_parents_of_the_last_entry() {
-        let entries =
-            [say("a", None, "1"), say("b", Some("a"), "left aside"), say("c", Some("a"), "3"), say("d", Some("c"), "4")];
+        let entries = [
+            say("a", None, "1"),
+            say("b", Some("a"), "left aside"),
+            say("c", Some("a"), "3"),
+            say("d", Some("c"), "4"),
+        ];
         assert_eq!(ids(&entries), ["a", "c", "d"]);
         assert!(ids(&[]).is_empty());
     }

@@ -248,8 +248,7 @@ mod tests {
 
     #[test]
     fn a_message_of_ours_can_be_read_back() {
-        let message =
-            Message::User(UserMessage { content: vec![Part::text("hi")], timestamp: 5, provenance: None });
+        let message = Message::User(UserMessage { content: vec![Part::text("hi")], timestamp: 5, provenance: None });
         let entry = TranscriptEntry::message("a", None, "t", &message);
         assert_eq!(TranscriptEntry::from_value(entry.to_value()).as_message(), Some(message));
     }

@@ -45,12 +45,7 @@ pub fn write_dir(dir: &Path, sessions: &[ImportedSession]) -> io::Result<()> {
 }
 
 /// Writes a session's transcript under its archive name and says where.
-pub fn archive(
-    dir: &Path,
-    session: &ImportedSession,
-    reason: ArchiveReason,
-    now: Timestamp,
-) -> io::Result<PathBuf> {
+pub fn archive(dir: &Path, session: &ImportedSession, reason: ArchiveReason, now: Timestamp) -> io::Result<PathBuf> {
     files::ensure_dir(dir)?;
     let path = dir.join(archive_name(&file_name(session)?, reason, now));
     files::replace(&path, &content(session))?;
@@ -68,7 +63,10 @@ pub fn archive_name(file: &str, reason: ArchiveReason, now: Timestamp) -> String
 
 fn file_name(session: &ImportedSession) -> io::Result<String> {
     let names = store_file::transcript_names(&session.entry);
-    names.into_iter().next().ok_or_else(|| invalid(format!("session id {:?} is no file name", session.entry.session_id)))
+    names
+        .into_iter()
+        .next()
+        .ok_or_else(|| invalid(format!("session id {:?} is no file name", session.entry.session_id)))
 }
 
 fn content(session: &ImportedSession) -> Vec<u8> {

@@ -27,33 +27,38 @@ pub struct HistoryLimits {
 
 /// The latest messages of a branch as clients see them, oldest first.
 pub fn view(branch: &[&TranscriptEntry], limits: HistoryLimits) -> Vec<Value> {
-    let shown: Vec<Value> = branch
+    let messages: Vec<(&str, &Value)> = branch
         .iter()
         .filter_map(|entry| match &entry.kind {
-            EntryKind::Message { message } => Some((*entry, message)),
+            EntryKind::Message { message } => Some((entry.id.as_str(), message)),
             _ => None,
         })
-        .enumerate()
-        .filter_map(|(index, (entry, message))| show(message, &entry.id, index as u64 + 1, limits.chars))
         .collect();
-    let mut size = 0;
-    let mut kept: Vec<Value> = shown
-        .into_iter()
+    let mut left = ANSWER_BYTES_MAX;
+    let mut shown: Vec<Value> = messages
+        .iter()
+        .enumerate()
         .rev()
+        .filter_map(|(index, (id, message))| sized(message, id, index as u64 + 1, limits.chars))
         .take(limits.messages)
-        .take_while(|message| {
-            size += message.to_string().len() + 1;
-            size <= ANSWER_BYTES_MAX
+        .map_while(|(message, bytes)| {
+            left = left.checked_sub(bytes + 1)?;
+            Some(message)
         })
         .collect();
-    kept.reverse();
-    kept
+    shown.reverse();
+    shown
 }
 
 /// One message as clients see it; `seq` is its place among the branch's messages, from 1.
 ///
 /// `None` for a message that consists of nothing but tool calls.
 pub fn show(message: &Value, id: &str, seq: u64, chars: usize) -> Option<Value> {
+    sized(message, id, seq, chars).map(|(shown, _)| shown)
+}
+
+/// Also says how many bytes its JSON takes.
+fn sized(message: &Value, id: &str, seq: u64, chars: usize) -> Option<(Value, usize)> {
     let mut shown = message.as_object()?.clone();
     shown.shift_remove("details");
     keep_total_cost(&mut shown);
@@ -63,15 +68,18 @@ pub fn show(message: &Value, id: &str, seq: u64, chars: usize) -> Option<Value> 
     let marks = json!({"id": id, "seq": seq});
     shown.insert("__openclaw".into(), marks.clone());
     let shown = Value::Object(shown);
-    if shown.to_string().len() <= MESSAGE_BYTES_MAX {
-        return Some(shown);
+    let bytes = shown.to_string().len();
+    if bytes <= MESSAGE_BYTES_MAX {
+        return Some((shown, bytes));
     }
-    Some(json!({
+    let stand_in = json!({
         "role": message.get("role"),
         "content": [{"type": "text", "text": OMITTED}],
         "timestamp": message.get("timestamp"),
         "__openclaw": marks,
-    }))
+    });
+    let bytes = stand_in.to_string().len();
+    Some((stand_in, bytes))
 }
 
 fn keep_total_cost(message: &mut Map<String, Value>) {
@@ -197,7 +205,8 @@ mod tests {
 
     #[test]
     fn limits_keep_the_latest_and_cut_long_texts() {
-        let entries: Vec<_> = (0..5).map(|n| entry(&n.to_string(), json!({"role": "user", "content": "äöü"}))).collect();
+        let entries: Vec<_> =
+            (0..5).map(|n| entry(&n.to_string(), json!({"role": "user", "content": "äöü"}))).collect();
         let shown = history(&entries, 2, 2);
         assert_eq!(shown.len(), 2);
         assert_eq!(shown[0]["__openclaw"]["seq"], 4);
@@ -219,7 +228,8 @@ mod tests {
     #[test]
     fn an_answer_that_is_too_large_loses_its_oldest_messages() {
         let text = "x".repeat(100_000);
-        let entries: Vec<_> = (0..100).map(|n| entry(&n.to_string(), json!({"role": "user", "content": text}))).collect();
+        let entries: Vec<_> =
+            (0..100).map(|n| entry(&n.to_string(), json!({"role": "user", "content": text}))).collect();
         let shown = history(&entries, 1000, 500_000);
         let size: usize = shown.iter().map(|message| message.to_string().len()).sum();
         assert!(size <= ANSWER_BYTES_MAX && size > ANSWER_BYTES_MAX - 110_000, "{size}");

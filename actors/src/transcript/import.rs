@@ -79,6 +79,8 @@ fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
     use crate::files;
 
@@ -94,8 +96,9 @@ mod tests {
 
     fn import(store: &[u8], lines: &[u8]) -> Import {
         let dir = tempfile::tempdir().unwrap();
-        files::replace(&dir.path().join("sessions.json"), store).unwrap();
-        files::replace(&dir.path().join("s.jsonl"), lines).unwrap();
+        for (name, content) in [("sessions.json", store), ("s.jsonl", lines)] {
+            files::create_private(&dir.path().join(name)).unwrap().write_all(content).unwrap();
+        }
         read_dir(dir.path()).unwrap()
     }
 

@@ -33,8 +33,7 @@ pub fn read(bytes: &[u8]) -> Result<ReadStore, serde_json::Error> {
 
 /// The file's content, indented as upstream writes it.
 pub fn write<'a>(sessions: impl IntoIterator<Item = (&'a str, &'a SessionEntry)>) -> Vec<u8> {
-    let map: Map<String, Value> =
-        sessions.into_iter().map(|(key, entry)| (key.to_owned(), entry.to_value())).collect();
+    let map: Map<String, Value> = sessions.into_iter().map(|(key, entry)| (key.to_owned(), entry.to_value())).collect();
     serde_json::to_vec_pretty(&map).unwrap_or_default() // plain values with text keys: cannot fail
 }
 
