@@ -4,9 +4,12 @@
 
 pub mod agent;
 pub mod chat;
+pub mod connect;
 pub mod error;
 pub mod frame;
+pub mod hello;
 pub mod params;
+pub mod scope;
 pub mod session;
 pub mod session_calls;
 
