@@ -395,10 +395,7 @@ mod tests {
             ),
             ("assistant", json!({"text": "Hello from", "delta": " from"})),
             ("tool", json!({"phase": "start", "name": "read", "toolCallId": "c", "args": {}})),
-            (
-                "tool",
-                json!({"phase": "result", "name": "read", "toolCallId": "c", "isError": false, "result": {"content": []}}),
-            ),
+            ("tool", json!({"phase": "result", "name": "read", "toolCallId": "c", "isError": false, "result": {"content": []}})),
             (
                 "item",
                 json!({"itemId": "tool:c", "phase": "start", "kind": "tool", "title": "read", "status": "running",

@@ -300,9 +300,7 @@ mod tests {
             "invalid chat.history params: must have required property 'sessionKey'"
         );
         assert_eq!(
-            from_value::<ChatHistory>("chat.history", json!({"sessionKey": "main", "limit": 1001}))
-                .unwrap_err()
-                .message,
+            from_value::<ChatHistory>("chat.history", json!({"sessionKey": "main", "limit": 1001})).unwrap_err().message,
             "invalid chat.history params: at /limit: must be <= 1000"
         );
         let long = "x".repeat(513);

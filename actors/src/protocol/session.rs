@@ -166,15 +166,8 @@ pub struct SessionRow {
 }
 
 /// Row fields that session events do not repeat at their top level.
-const NOT_AT_TOP_LEVEL: [&str; 7] = [
-    "key",
-    "derivedTitle",
-    "lastMessagePreview",
-    "thinkingLevels",
-    "thinkingOptions",
-    "thinkingDefault",
-    "agentRuntime",
-];
+const NOT_AT_TOP_LEVEL: [&str; 7] =
+    ["key", "derivedTitle", "lastMessagePreview", "thinkingLevels", "thinkingOptions", "thinkingDefault", "agentRuntime"];
 
 impl SessionRow {
     /// The fields that session events carry at their top level beside `session`.

@@ -426,8 +426,8 @@ impl Params for SessionsMessages {
 mod tests {
     use serde_json::json;
 
-    use super::super::params::from_value;
     use super::*;
+    use super::super::params::from_value;
 
     #[test]
     fn results_omit_what_is_absent_and_keep_the_nulls_of_the_contract() {

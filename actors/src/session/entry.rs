@@ -144,7 +144,12 @@ const TRANSCRIPT_BOUND: [&str; 7] = [
 impl SessionEntry {
     /// A session that has never run.
     pub fn new(session_id: impl Into<String>, now: i64) -> Self {
-        Self { session_id: session_id.into(), updated_at: Some(now), session_started_at: Some(now), ..Self::default() }
+        Self {
+            session_id: session_id.into(),
+            updated_at: Some(now),
+            session_started_at: Some(now),
+            ..Self::default()
+        }
     }
 
     /// Reads an entry; a known field of an unexpected type is kept among the unknown ones.
@@ -201,8 +206,7 @@ impl SessionEntry {
         if next.model_override_source == Some(OverrideSource::Auto) {
             next.override_model(None);
         }
-        next.other
-            .retain(|key, _| !TRANSCRIPT_BOUND.contains(&key.as_str()) && !key.starts_with("pendingFinalDelivery"));
+        next.other.retain(|key, _| !TRANSCRIPT_BOUND.contains(&key.as_str()) && !key.starts_with("pendingFinalDelivery"));
         *self = next;
     }
 
