@@ -4,6 +4,7 @@
 compile_error!("supervision needs unwinding: build with panic = \"unwind\"");
 
 pub mod config;
+pub mod devices;
 pub mod events;
 pub mod files;
 pub mod logs;
@@ -16,3 +17,4 @@ pub mod store;
 pub mod supervision;
 pub mod tools;
 pub mod transcript;
+
