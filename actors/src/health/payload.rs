@@ -106,7 +106,7 @@ mod tests {
         let env = Env::from_iter([("HOME", "/home/u")]);
         let inputs = PathInputs { cwd: PathBuf::from("/"), ..PathInputs::default() };
         let paths = paths::resolve(&inputs, &env).unwrap();
-        load::from_text(Some(text.to_owned()), &paths, &env).unwrap()
+        load::from_text(Some(text.to_owned()), &Default::default(), &paths, &env).unwrap()
     }
 
     #[test]
