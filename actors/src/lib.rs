@@ -5,6 +5,7 @@ compile_error!("supervision needs unwinding: build with panic = \"unwind\"");
 
 pub mod config;
 pub mod files;
+pub mod logs;
 pub mod model;
 pub mod protocol;
 pub mod supervision;
