@@ -123,6 +123,14 @@ impl Reach {
         }
     }
 
+    /// `{host, ip, version, platform}` of the gateway's own entry among those present.
+    pub fn gateway_itself(&self) -> Option<Value> {
+        let hello = self.hello.as_ref()?;
+        let present = list(hello, "/snapshot/presence");
+        let own = present.iter().find(|entry| string(entry, "/mode") == Some("gateway"))?;
+        Some(json!({ "host": own["host"], "ip": own["ip"], "version": own["version"], "platform": own["platform"] }))
+    }
+
     /// `{role, scopes, capability}`
     pub fn auth_json(&self) -> Value {
         let auth = self.hello.as_ref().and_then(|hello| hello.get("auth"));
