@@ -4,6 +4,7 @@
 compile_error!("supervision needs unwinding: build with panic = \"unwind\"");
 
 pub mod config;
+pub mod devices;
 pub mod files;
 pub mod logs;
 pub mod model;
