@@ -212,7 +212,8 @@ fn binding(rule: &Value, agent: &str) -> Value {
 
 /// K-03: the agent for everything else.
 fn routing_default(n: &mut Normalised) {
-    let Some(Value::String(agent)) = n.take("routing.default").and_then(|mut d| d.get_mut("agentId").map(Value::take)) else {
+    let Some(Value::String(agent)) = n.take("routing.default").and_then(|mut d| d.get_mut("agentId").map(Value::take))
+    else {
         return;
     };
     let from = "routing.default.agentId";
@@ -304,7 +305,11 @@ fn session(n: &mut Normalised) {
     }
     n.rename("session.maxSessions", "session.maintenance.maxEntries");
     if n.take("session.persistInterval").is_some() {
-        n.note(IssueCode::NotInEffect, "session.persistInterval", "every change is written at once; the interval is an upper bound");
+        n.note(
+            IssueCode::NotInEffect,
+            "session.persistInterval",
+            "every change is written at once; the interval is an upper bound",
+        );
     }
     let mut storage = n.take("session.storage").unwrap_or_default();
     match (storage["type"].take(), storage["path"].take()) {
@@ -361,7 +366,8 @@ fn jwt(n: &mut Normalised) {
 fn direct_messages(n: &mut Normalised) {
     for channel in ["discord", "slack"] {
         let accounts = object(n.get(&format!("channels.{channel}.accounts")).cloned());
-        let places = accounts.iter().map(|(id, _)| vec!["channels".to_owned(), channel.into(), "accounts".into(), id.clone()]);
+        let places =
+            accounts.iter().map(|(id, _)| vec!["channels".to_owned(), channel.into(), "accounts".into(), id.clone()]);
         for place in places.chain([vec!["channels".to_owned(), channel.into()]]).collect::<Vec<_>>() {
             for (old, new) in [("policy", "dmPolicy"), ("allowFrom", "allowFrom")] {
                 let from: KeyPath = place.iter().cloned().chain(["dm".to_owned(), old.to_owned()]).collect();
@@ -475,7 +481,8 @@ mod tests {
                 { "agentId": "main", "match": { "channel": "telegram", "peer": { "kind": "group", "id": "-5" } } },
             ] }),
         );
-        let warning = "routing.rules.1.target.agentId: agent \"coder\" is not in agents.list; the default agent answers";
+        let warning =
+            "routing.rules.1.target.agentId: agent \"coder\" is not in agents.list; the default agent answers";
         assert_eq!(texts(&n.warnings), [warning]);
     }
 

@@ -36,7 +36,10 @@ impl Roots {
     }
 
     fn contains_real(&self, real: &Path) -> bool {
-        [&self.main].into_iter().chain(&self.extra).any(|root| root.canonicalize().is_ok_and(|root| real.starts_with(root)))
+        [&self.main]
+            .into_iter()
+            .chain(&self.extra)
+            .any(|root| root.canonicalize().is_ok_and(|root| real.starts_with(root)))
     }
 }
 
@@ -119,7 +122,7 @@ impl Reader<'_> {
         if !self.roots.contains_real(&real) {
             return Err(escapes(written, self.roots));
         }
-        let text = parse::decode(std::fs::read(&real).map_err(|_| failed())?).map_err(|_| failed())?;
+        let text = parse::read_regular(&real).map_err(|_| failed())?;
         let value = parse::json5(&text).map_err(|error| {
             issue(format!("Failed to parse include file: {written} (resolved: {}): {error}", path.display()))
         })?;
@@ -212,7 +215,8 @@ mod tests {
         assert_eq!(single.value, json!({ "s": { "x": 1, "list": [1], "deep": { "a": 1 } }, "l": [1, 2] }));
         let merged = run(&dir, json!({ KEY: ["./a.json5", "./sub/b.json5"], "x": 3 })).unwrap();
         assert_eq!(merged.value, json!({ "x": 3, "list": [2], "deep": { "a": 1, "b": 2 } }));
-        let names: Vec<_> = merged.files.iter().map(|f| f.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
+        let names: Vec<_> =
+            merged.files.iter().map(|f| f.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["a.json5", "sub/b.json5", "sub/c.json5"]);
         let error = run(&dir, json!({ KEY: "list.json5", "x": 3 })).unwrap_err();
         assert_eq!(error, "<root>: keys beside $include need included content that is an object");
@@ -228,7 +232,10 @@ mod tests {
             ("./openclaw.json", format!("Circular include detected: {root}/openclaw.json -> {root}/openclaw.json")),
             ("/etc/hosts", format!("Include path escapes config directory: /etc/hosts (root: {root})")),
             ("../x.json5", format!("Include path escapes config directory: ../x.json5 (root: {root})")),
-            ("./bad.json5", format!("Failed to parse include file: ./bad.json5 (resolved: {root}/bad.json5): JSON5 parse failed")),
+            (
+                "./bad.json5",
+                format!("Failed to parse include file: ./bad.json5 (resolved: {root}/bad.json5): JSON5 parse failed"),
+            ),
         ] {
             let error = run(&dir, json!({ "agents": { KEY: include } })).unwrap_err();
             assert!(error.starts_with(&format!("<root>: {message}")), "{error}");
@@ -242,8 +249,11 @@ mod tests {
         let dir = dir(&[]);
         std::os::unix::fs::symlink(outside.path().join("secret.json5"), dir.path().join("in.json5")).unwrap();
         let file = dir.path().join("openclaw.json");
-        let with = |env: Env| flatten(json!({ KEY: "./in.json5" }), &file, &Roots::new(&file, Path::new("/home/u"), &env));
-        assert!(with(Env::default()).unwrap_err().message.starts_with("Include path escapes config directory: ./in.json5"));
+        let with =
+            |env: Env| flatten(json!({ KEY: "./in.json5" }), &file, &Roots::new(&file, Path::new("/home/u"), &env));
+        assert!(
+            with(Env::default()).unwrap_err().message.starts_with("Include path escapes config directory: ./in.json5")
+        );
         let roots = format!("/nowhere:{}", outside.path().display());
         assert_eq!(with(Env::from_iter([("OPENCLAW_INCLUDE_ROOTS", roots)])).unwrap().value, json!({ "a": 1 }));
     }

@@ -7,15 +7,29 @@ pub mod aliases;
 pub mod channel_ids;
 pub mod dotenv;
 pub mod duration;
+pub mod effect;
 pub mod env;
+#[cfg(test)]
+mod golden;
+pub mod handle;
 pub mod include;
 pub mod issue;
+pub mod load;
 pub mod parse;
 pub mod paths;
 pub mod position;
+pub mod redact;
+pub mod rules;
+#[cfg(test)]
+mod samples;
 pub mod schema;
 pub mod secret_ref;
+pub mod secrets;
 pub mod settings;
+pub mod start_rules;
 pub mod substitute;
 pub mod tree;
 pub mod validate;
+
+pub use handle::{ConfigHandle, Snapshot};
+pub use issue::{ConfigError, Issue, IssueCode, Phase};

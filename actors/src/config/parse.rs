@@ -3,6 +3,9 @@
 //! Deserialised by `json5`. Depth is bounded here, because that crate recurses without a limit of its own.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -21,8 +24,19 @@ pub fn is_forbidden_key(key: &str) -> bool {
     matches!(key, "__proto__" | "prototype" | "constructor")
 }
 
-/// A file's bytes as text. `Err` says what is wrong with size or encoding.
-pub fn decode(bytes: Vec<u8>) -> Result<String, String> {
+/// Reads a regular file as text; a device or pipe could keep us waiting or never end. `Err` says why it cannot be read.
+pub fn read_regular(path: &Path) -> Result<String, String> {
+    let about = std::fs::metadata(path).map_err(|e| e.to_string())?;
+    if !about.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    file.take(BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    decode(bytes)
+}
+
+fn decode(bytes: Vec<u8>) -> Result<String, String> {
     if bytes.len() > BYTES_MAX {
         return Err(format!("file is larger than {} MiB", BYTES_MAX / 1024 / 1024));
     }

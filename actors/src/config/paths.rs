@@ -173,7 +173,13 @@ mod tests {
         check(Some("dev"), false, None, &[], dev);
         check(None, false, None, &[("OPENCLAW_PROFILE", "dev")], dev);
         check(None, true, None, &[("OPENCLAW_STATE_DIR", "~/s")], ["/home/u/s", "/home/u/s/openclaw.json", dev[2]]);
-        check(None, false, Some("c.json5"), &[("OPENCLAW_CONFIG_PATH", "/e")], [plain[0], "/work dir/c.json5", plain[2]]);
+        check(
+            None,
+            false,
+            Some("c.json5"),
+            &[("OPENCLAW_CONFIG_PATH", "/e")],
+            [plain[0], "/work dir/c.json5", plain[2]],
+        );
         check(None, false, None, &[("OPENCLAW_CONFIG_PATH", "~/e")], [plain[0], "/home/u/e", plain[2]]);
         check(
             None,

@@ -125,11 +125,12 @@ pub fn find(keys: &[impl AsRef<str>]) -> Option<&'static Node> {
 
 /// `a.*.b[].c` as `a`, `*`, `b`, `[]`, `c`.
 pub fn split_pattern(path: &str) -> impl Iterator<Item = &str> {
-    path.split('.').flat_map(|part| match part.strip_suffix("[]") {
-        Some(name) => [Some(name), Some("[]")],
-        None => [Some(part), None],
-    })
-    .flatten()
+    path.split('.')
+        .flat_map(|part| match part.strip_suffix("[]") {
+            Some(name) => [Some(name), Some("[]")],
+            None => [Some(part), None],
+        })
+        .flatten()
 }
 
 fn build(table: &str) -> Node {
@@ -313,7 +314,8 @@ mod tests {
         for line in include_str!("keys.tsv").lines().filter(|l| !l.starts_with('#')) {
             let kind = line.split('\t').nth(1).unwrap();
             for one in alternatives(kind).iter().map(|t| t.trim_matches(['[', ']', '{', '}', '*', ':'])) {
-                let known = one.contains(" / ") || one.starts_with('=') || simple_kind(one) != Kind::Any || one == "any";
+                let known =
+                    one.contains(" / ") || one.starts_with('=') || simple_kind(one) != Kind::Any || one == "any";
                 assert!(known || one.contains(":"), "{line}");
             }
         }
@@ -322,7 +324,10 @@ mod tests {
     #[test]
     fn paths_lead_through_maps_lists_and_links() {
         let path = |keys: &[&str]| find(keys).map(|n| n.path.clone());
-        assert_eq!(path(&["models", "providers", "x.y", "models", "3", "id"]).unwrap(), "models.providers.*.models[].id");
+        assert_eq!(
+            path(&["models", "providers", "x.y", "models", "3", "id"]).unwrap(),
+            "models.providers.*.models[].id"
+        );
         assert_eq!(path(&["agent", "heartbeat", "every"]).unwrap(), "agents.defaults.heartbeat.every");
         assert_eq!(path(&["agent", "tools", "allow"]).unwrap(), "tools.allow");
         assert_eq!(path(&["channels", "telegram", "accounts", "a", "botToken"]).unwrap(), "channels.telegram.botToken");

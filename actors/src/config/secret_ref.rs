@@ -81,7 +81,9 @@ fn provider_message(source: &str, named: Option<&str>, config: &Value) -> Option
     }
     let defined = config.get("secrets").and_then(|s| s.get("providers")).and_then(|p| p.get(provider));
     match defined.and_then(|p| p.get("source")).and_then(Value::as_str) {
-        Some(other) if other != source => Some(format!("secret provider \"{provider}\" has source \"{other}\", not \"{source}\"")),
+        Some(other) if other != source => {
+            Some(format!("secret provider \"{provider}\" has source \"{other}\", not \"{source}\""))
+        }
         None if (source, provider) != ("env", ENV_PROVIDER) => {
             Some(format!("secret provider \"{provider}\" is not defined in secrets.providers"))
         }
@@ -193,7 +195,10 @@ mod tests {
         check(json!({ "source": "exec", "id": "a/b" }), &[]);
         check(json!({ "source": "file", "provider": "f", "id": "/a/~0~1" }), &[]);
         check(json!({ "source": "file", "provider": "f", "id": "value" }), &[]);
-        check(json!({ "source": "file", "id": "/a" }), &["k.provider: secret provider is required (or set secrets.defaults.file)"]);
+        check(
+            json!({ "source": "file", "id": "/a" }),
+            &["k.provider: secret provider is required (or set secrets.defaults.file)"],
+        );
         check(
             json!({ "source": "env", "provider": "f", "id": "A" }),
             &["k.provider: secret provider \"f\" has source \"file\", not \"env\""],
@@ -203,7 +208,10 @@ mod tests {
             &["k.provider: secret provider \"none\" is not defined in secrets.providers"],
         );
         check(json!({ "source": "env", "id": "A", "x": 1 }), &["k: Unrecognized key: \"x\""]);
-        check(json!({ "source": "store", "id": "A" }), &["k.source: Invalid input (allowed: \"env\", \"file\", \"exec\")"]);
+        check(
+            json!({ "source": "store", "id": "A" }),
+            &["k.source: Invalid input (allowed: \"env\", \"file\", \"exec\")"],
+        );
     }
 
     #[test]

@@ -84,7 +84,11 @@ mod tests {
 
     fn check(text: &str, expected: &str, missing: &[&str]) {
         let env = Env::from_iter([("A", "1"), ("B_2", "${A}"), ("EMPTY", " ")]);
-        assert_eq!(expand(text, &env), (expected.to_owned(), missing.iter().map(|m| (*m).to_owned()).collect()), "{text}");
+        assert_eq!(
+            expand(text, &env),
+            (expected.to_owned(), missing.iter().map(|m| (*m).to_owned()).collect()),
+            "{text}"
+        );
     }
 
     #[test]

@@ -30,7 +30,9 @@ pub fn set(value: &mut Value, keys: &[impl AsRef<str>], new: Value) -> bool {
         return true;
     };
     match value {
-        Value::Object(object) => set(object.entry(key.as_ref()).or_insert_with(|| Value::Object(Map::new())), rest, new),
+        Value::Object(object) => {
+            set(object.entry(key.as_ref()).or_insert_with(|| Value::Object(Map::new())), rest, new)
+        }
         Value::Array(array) => match key.as_ref().parse::<usize>() {
             Ok(index) if index < array.len() => set(&mut array[index], rest, new),
             Ok(index) if index == array.len() => {

@@ -107,7 +107,8 @@ fn accepts(kind: &Kind, value: &Value) -> bool {
 
 /// `gateway.bind` takes an address too; `aliases.rs` turns it into a mode.
 fn is_bind_address(node: &Node, value: &Value) -> bool {
-    node.check == Some(Check::Bind) && value.as_str().and_then(aliases::bind_of_address).is_some_and(|(mode, _)| mode != "custom")
+    node.check == Some(Check::Bind)
+        && value.as_str().and_then(aliases::bind_of_address).is_some_and(|(mode, _)| mode != "custom")
 }
 
 fn mismatch(at: &[String], node: &Node, value: &Value) -> Issue {
@@ -121,7 +122,9 @@ fn mismatch(at: &[String], node: &Node, value: &Value) -> Issue {
         (Some(_), kinds) => format!("Invalid input (allowed: {})", literals(kinds)),
         (None, [Kind::Integer]) if value.is_f64() => "Invalid input: expected int, received number".to_owned(),
         (None, [Kind::Secret]) => "Invalid input".to_owned(),
-        (None, [only]) => format!("Invalid input: expected {}, received {received}", expected(std::slice::from_ref(only))),
+        (None, [only]) => {
+            format!("Invalid input: expected {}, received {received}", expected(std::slice::from_ref(only)))
+        }
         (None, _) => "Invalid input".to_owned(),
     };
     let mut issue = Issue::new(IssueCode::Invalid, at, message);
@@ -259,10 +262,16 @@ mod tests {
 
     #[test]
     fn wrong_types_name_both_types() {
-        check(json!({ "gateway": { "port": "x" } }), &["gateway.port: Invalid input: expected number, received string"]);
+        check(
+            json!({ "gateway": { "port": "x" } }),
+            &["gateway.port: Invalid input: expected number, received string"],
+        );
         check(json!({ "gateway": 5 }), &["gateway: Invalid input: expected object, received number"]);
         check(json!({ "tools": { "allow": {} } }), &["tools.allow: Invalid input: expected array, received object"]);
-        check(json!({ "tools": { "allow": [1] } }), &["tools.allow.0: Invalid input: expected string, received number"]);
+        check(
+            json!({ "tools": { "allow": [1] } }),
+            &["tools.allow.0: Invalid input: expected string, received number"],
+        );
         check(
             json!({ "logging": { "file": null }, "cron": { "enabled": "yes" } }),
             &[
@@ -271,7 +280,10 @@ mod tests {
             ],
         );
         check(json!({ "env": { "A": 1 } }), &["env.A: Invalid input: expected string, received number"]);
-        check(json!({ "env": { "vars": { "A": 1 } } }), &["env.vars.A: Invalid input: expected string, received number"]);
+        check(
+            json!({ "env": { "vars": { "A": 1 } } }),
+            &["env.vars.A: Invalid input: expected string, received number"],
+        );
         check(json!({ "cron": { "sessionRetention": 5 } }), &["cron.sessionRetention: Invalid input"]);
         let fraction = json!({ "gateway": { "port": 1.5 } });
         check(fraction, &["gateway.port: Invalid input: expected int, received number"]);
@@ -283,7 +295,10 @@ mod tests {
         let issue = &validate(&value)[0];
         assert_eq!(issue.message, "Invalid input (allowed: \"off\", \"restart\", \"hot\", \"hybrid\")");
         assert_eq!(issue.allowed_values, ["off", "restart", "hot", "hybrid"]);
-        check(json!({ "commands": { "native": 1 } }), &["commands.native: Invalid input (allowed: true, false, \"auto\")"]);
+        check(
+            json!({ "commands": { "native": 1 } }),
+            &["commands.native: Invalid input (allowed: true, false, \"auto\")"],
+        );
     }
 
     #[test]
@@ -294,7 +309,10 @@ mod tests {
         check(text, &["models.providers.a.baseUrl: Too small: expected string to have >=1 characters"]);
         let many = json!({ "cron": { "retry": { "backoffMs": vec![1; 11] } } });
         check(many, &["cron.retry.backoffMs: Too big: expected array to have <=10 items"]);
-        check(json!({ "ui": { "seamColor": "red" } }), &["ui.seamColor: Invalid string: must match pattern /^#?[0-9a-fA-F]{6}$/"]);
+        check(
+            json!({ "ui": { "seamColor": "red" } }),
+            &["ui.seamColor: Invalid string: must match pattern /^#?[0-9a-fA-F]{6}$/"],
+        );
     }
 
     #[test]
@@ -327,10 +345,13 @@ mod tests {
         check(heartbeat(json!({ "target": "nochannel" })), &[target]);
         let hours = |start: &str, end: &str| heartbeat(json!({ "activeHours": { "start": start, "end": end } }));
         check(hours("09:00", "24:00"), &[]);
-        check(hours("24:00", "9:00"), &[
-            "agents.defaults.heartbeat.activeHours.start: invalid time (use HH:MM)",
-            "agents.defaults.heartbeat.activeHours.end: invalid time (use HH:MM)",
-        ]);
+        check(
+            hours("24:00", "9:00"),
+            &[
+                "agents.defaults.heartbeat.activeHours.start: invalid time (use HH:MM)",
+                "agents.defaults.heartbeat.activeHours.end: invalid time (use HH:MM)",
+            ],
+        );
         check(json!({ "channels": { "nope": {} } }), &["channels.nope: unknown channel id: nope"]);
     }
 
