@@ -34,7 +34,8 @@ pub fn find(preferred: &Path, temp: &Path, uid: u32) -> PathBuf {
     }
 }
 
-fn claim(path: &Path, uid: u32) -> Result<PathBuf, DirectoryError> {
+/// Makes the directory if it is missing, and refuses one that somebody else may have prepared.
+pub(super) fn claim(path: &Path, uid: u32) -> Result<PathBuf, DirectoryError> {
     let io = |error| DirectoryError::Io { path: path.to_owned(), error };
     files::ensure_dir(path).map_err(io)?;
     match fault(path, uid).map_err(io)? {

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -15,6 +15,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::counters::Counters;
+use super::directory;
 use super::path::{LogPath, rotated};
 use super::retention::{FilePolicy, expired};
 use crate::files;
@@ -35,6 +36,8 @@ pub(super) struct LogFile {
     zone: TimeZone,
     counters: Arc<Counters>,
     current: CurrentFile,
+    /// Who must own the directory of a daily file: us.
+    uid: u32,
     day: Option<Day>,
     open: Option<Open>,
     /// Complete lines that are not written yet, and how many.
@@ -76,6 +79,7 @@ impl LogFile {
             zone,
             counters,
             current,
+            uid: nix::unistd::geteuid().as_raw(),
             day: None,
             open: None,
             batch: Vec::new(),
@@ -134,8 +138,7 @@ impl LogFile {
     fn write_batch(&mut self) -> io::Result<()> {
         if self.open.as_ref().is_none_or(|open| !open.is_in_place()) {
             self.open = None;
-            let path = self.day.as_ref().map(|day| self.path.on(day.date)).unwrap_or_default();
-            self.open = Some(Open::at(path, self.policy.file_bytes_max)?);
+            self.open = self.day.as_ref().map(|day| self.open_day(day.date)).transpose()?;
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         if open.torn {
@@ -167,9 +170,7 @@ impl LogFile {
             return false;
         }
         let Some(date) = self.day.as_ref().map(|day| day.date) else { return false };
-        let opened =
-            files::ensure_dir(self.path.dir()).and_then(|()| Open::at(self.path.on(date), self.policy.file_bytes_max));
-        match opened {
+        match self.open_day(date) {
             Ok(open) => {
                 self.current.store(Some(Arc::new(open.path.clone())));
                 self.open = Some(open);
@@ -185,18 +186,29 @@ impl LogFile {
         }
     }
 
+    /// Opens the file of a day. The directory is looked at each time: a cleaner may have removed it from under us, and a
+    /// stranger may have put another in its place.
+    fn open_day(&self, date: Date) -> io::Result<Open> {
+        match &self.path {
+            LogPath::Daily { dir, .. } => drop(directory::claim(dir, self.uid).map_err(io::Error::other)?),
+            LogPath::Fixed(_) => files::ensure_dir(self.path.dir())?,
+        }
+        Open::at(self.path.on(date), self.policy.file_bytes_max)
+    }
+
     /// Moves `.4` to `.5` … and the file to `.1`; a failure leaves the file growing until it is half again as large.
     fn rotate(&mut self, at: Timestamp) {
         let Some(open) = &mut self.open else { return };
-        if let Err(error) = shift(&open.path, self.policy.rotations_max) {
-            if error.kind() != io::ErrorKind::NotFound {
+        match shift(&open.path, self.policy.rotations_max) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 self.counters.add_failure();
-                open.size_max = open.size + self.policy.file_bytes_max / 2;
-                return;
+                open.size_max = open.size.saturating_add(self.policy.file_bytes_max / 2);
+            }
+            _ => {
+                self.open = None;
+                self.ensure_open(at);
             }
         }
-        self.open = None;
-        self.ensure_open(at);
     }
 
     fn prune(&self, today: Date) {
@@ -231,7 +243,7 @@ impl Open {
     }
 }
 
-fn last_byte(path: &std::path::Path) -> io::Result<u8> {
+fn last_byte(path: &Path) -> io::Result<u8> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::End(-1))?;
     let mut byte = [0];
@@ -240,7 +252,7 @@ fn last_byte(path: &std::path::Path) -> io::Result<u8> {
 }
 
 /// Renames from the oldest to the youngest; the oldest is overwritten. With no rotations kept, the file is deleted.
-fn shift(path: &std::path::Path, rotations_max: u32) -> io::Result<()> {
+fn shift(path: &Path, rotations_max: u32) -> io::Result<()> {
     if rotations_max == 0 {
         return fs::remove_file(path);
     }
@@ -256,7 +268,6 @@ fn shift(path: &std::path::Path, rotations_max: u32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
 
     use super::*;
 
@@ -342,6 +353,25 @@ mod tests {
         b.log.push("three", at(NOON));
         b.log.flush();
         assert_eq!(read(&path), "three\n");
+    }
+
+    #[test]
+    fn a_directory_that_somebody_put_in_the_place_of_ours_gets_nothing() {
+        let mut b = bench(FilePolicy::default(), false);
+        let (logs, trap) = (b.dir.path().join("logs"), b.dir.path().join("trap"));
+        b.log.push("one", at(NOON));
+        b.log.flush();
+        fs::remove_dir_all(&logs).unwrap();
+        files::ensure_dir(&trap).unwrap();
+        std::os::unix::fs::symlink(&trap, &logs).unwrap();
+        b.log.push("two", at(NOON));
+        b.log.flush();
+        assert_eq!(fs::read_dir(&trap).unwrap().count(), 0);
+        assert_eq!(b.counters.counts().lost, 1);
+        fs::remove_file(&logs).unwrap();
+        b.log.push("three", at("2026-03-01T12:00:05Z"));
+        b.log.flush();
+        assert_eq!(read(logs.join("openclaw-2026-03-01.log")), "three\n");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A line that lacks what a filter asks about is not what was asked for; without filters every line passes.
 
 use jiff::Timestamp;
+use regex::Regex;
 
 use super::level::Level;
 use super::parse::{LogLine, parse};
@@ -45,6 +46,29 @@ impl Filter {
     }
 }
 
+/// `--grep`: an expression on the line as a person sees it. Linear-time, like every expression here.
+#[derive(Debug, Clone)]
+pub struct Grep(Regex);
+
+/// An expression that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("--grep \"{pattern}\" is not a supported expression: {reason}")]
+pub struct GrepError {
+    pub pattern: String,
+    pub reason: String,
+}
+
+impl Grep {
+    pub fn new(pattern: &str) -> Result<Self, GrepError> {
+        let reason = |error: regex::Error| error.to_string().lines().last().unwrap_or("malformed").trim().to_owned();
+        Regex::new(pattern).map(Grep).map_err(|error| GrepError { pattern: pattern.to_owned(), reason: reason(error) })
+    }
+
+    pub fn finds(&self, shown: &str) -> bool {
+        self.0.is_match(shown)
+    }
+}
+
 fn is_within(name: &str, wanted: &str) -> bool {
     name.strip_prefix(wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -81,6 +105,12 @@ mod tests {
         ] {
             assert_eq!(filter.admits_text(LINE), expected, "{filter:?}");
         }
+    }
+
+    #[test]
+    fn grep_is_an_expression_or_an_error() {
+        assert!(Grep::new("(?i)TELE").unwrap().finds("channels/telegram slow"));
+        assert!(Grep::new("(").unwrap_err().to_string().starts_with("--grep \"(\" is not a supported expression: "));
     }
 
     #[test]

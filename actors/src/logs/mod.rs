@@ -31,6 +31,7 @@ pub mod retention;
 mod setup;
 mod sink;
 pub mod tail;
+pub mod tail_params;
 pub mod when;
 
 pub use counters::Counts;

@@ -66,6 +66,14 @@ impl LogPath {
         Ok(found)
     }
 
+    /// The files that a reader looks at, youngest first: the ones there are, else the one that would be written `today`.
+    ///
+    /// Shortly after midnight the first is still yesterday's: a reader goes over when the new file has its first line.
+    pub fn to_read(&self, today: Date) -> io::Result<Vec<PathBuf>> {
+        let found: Vec<PathBuf> = self.generations()?.into_iter().map(|file| file.path).collect();
+        Ok(if found.is_empty() { vec![self.on(today)] } else { found })
+    }
+
     /// Day and rotation of a file name, or `None` when it is not one of this log's.
     fn identify(&self, name: &str) -> Option<(Option<Date>, u32)> {
         let LogPath::Fixed(path) = self else {
@@ -151,11 +159,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = LogPath::Daily { dir: dir.path().into(), profile: None };
         assert_eq!(LogPath::Fixed(dir.path().join("none/x.log")).generations().unwrap(), []);
+        let today = jiff::civil::date(2026, 3, 3);
+        assert_eq!(path.to_read(today).unwrap(), [dir.path().join("openclaw-2026-03-03.log")]);
         let order = ["openclaw-2026-03-02.log", "openclaw-2026-03-02.1.log", "openclaw-2026-03-01.log"];
         for name in order.iter().rev().chain(&["other.txt"]) {
             drop(crate::files::create_private(&dir.path().join(name)).unwrap());
         }
         let names: Vec<_> = path.generations().unwrap().into_iter().map(|g| g.path).collect();
         assert_eq!(names, order.map(|name| dir.path().join(name)));
+        assert_eq!(path.to_read(today).unwrap(), names);
     }
 }

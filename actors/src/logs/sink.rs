@@ -88,7 +88,7 @@ impl Queue {
         let (sender, receiver) = sync_channel(QUEUE_RECORDS_MAX);
         let counted = counters.clone();
         // The handle is not kept: stop() waits for the last write, and a thread stuck in a dead terminal must not hold the exit.
-        drop(task::thread(name, move || run(&receiver, sinks, &counted))?);
+        drop(task::thread(name, move || run(receiver, sinks, &counted))?);
         Ok(Queue { sender, counters })
     }
 
@@ -134,29 +134,37 @@ impl Queue {
 }
 
 /// The writer thread: writes what is queued, flushes when nothing is.
-fn run(receiver: &Receiver<Command>, mut sinks: Sinks, counters: &Counters) {
+fn run(receiver: Receiver<Command>, mut sinks: Sinks, counters: &Counters) {
     let mut noted = 0;
     while let Ok(first) = receiver.recv() {
         let mut next = Some(first);
         while let Some(command) = next {
-            // A panic while writing one record must not end the log.
-            let step = catch_unwind(AssertUnwindSafe(|| apply(command, &mut sinks)));
-            match step {
-                Ok(Step::Stop) => return,
-                Ok(Step::Continue(at)) => note_dropped(at, &mut noted, &mut sinks, counters),
-                Err(_) => counters.add_lost(1),
+            let step = guarded(counters, || {
+                let step = apply(command, &mut sinks);
+                note_dropped(&step, &mut noted, &mut sinks, counters);
+                step
+            });
+            if let Some(Step::Stop(done)) = step {
+                drop(receiver); // from here on a record is refused and counted
+                let _ = done.try_send(()); // whoever asked may have given up
+                return;
             }
             next = receiver.try_recv().ok();
         }
-        sinks.flush();
+        guarded(counters, || sinks.flush());
     }
-    sinks.flush();
+}
+
+/// A panic while writing loses what it was about and must not end the log.
+fn guarded<T>(counters: &Counters, work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).inspect_err(|_| counters.add_lost(1)).ok()
 }
 
 enum Step {
     /// Time of the record, if it was one.
     Continue(Option<Timestamp>),
-    Stop,
+    /// Everything is written; tell once the queue is closed.
+    Stop(SyncSender<()>),
 }
 
 fn apply(command: Command, sinks: &mut Sinks) -> Step {
@@ -176,19 +184,18 @@ fn apply(command: Command, sinks: &mut Sinks) -> Step {
         }
         Command::Stop(done) => {
             sinks.flush();
-            let _ = done.try_send(()); // as above
-            return Step::Stop;
+            return Step::Stop(done);
         }
     }
     Step::Continue(None)
 }
 
 /// Leaves a trace of what is missing, in the place where it is missing.
-fn note_dropped(at: Option<Timestamp>, noted: &mut u64, sinks: &mut Sinks, counters: &Counters) {
-    let (Some(at), dropped) = (at, counters.counts().dropped) else { return };
+fn note_dropped(step: &Step, noted: &mut u64, sinks: &mut Sinks, counters: &Counters) {
+    let (Step::Continue(Some(at)), dropped) = (step, counters.counts().dropped) else { return };
     if dropped > *noted {
         let text = format!("log records dropped because the queue was full count={}", dropped - *noted);
-        sinks.write(&Record::own(at, Level::Warn, text));
+        sinks.write(&Record::own(*at, Level::Warn, text));
         *noted = dropped;
     }
 }
