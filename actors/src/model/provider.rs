@@ -23,7 +23,8 @@ pub trait Provider: Send + Sync {
     ///
     /// The stream yields exactly one `Done` as its last item, or one error; an answer that ends without saying why
     /// it ended is `ModelError::Interrupted`. Silence longer than `target.idle` is `ModelError::Idle`.
-    fn stream<'a>(&'a self, target: &'a Target, request: Request<'a>) -> BoxFuture<'a, Result<ModelStream, ModelError>>;
+    fn stream<'a>(&'a self, target: &'a Target, request: Request<'a>)
+    -> BoxFuture<'a, Result<ModelStream, ModelError>>;
 }
 
 pub type ModelStream = BoxStream<'static, Result<Delta, ModelError>>;
@@ -53,7 +54,8 @@ pub struct Target {
 
 impl std::fmt::Debug for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{} ({} at {})", self.provider, self.model, self.api, self.base_url)
+        // not the base URL: it may carry a key
+        write!(f, "{}/{} ({})", self.provider, self.model, self.api)
     }
 }
 
@@ -61,7 +63,7 @@ impl std::fmt::Debug for Target {
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     pub system: &'a str,
-    /// Oldest first; every tool call is followed by its result (`history.rs` sees to that).
+    /// Oldest first, as stored: every wire sends what `history.rs` makes of them.
     pub messages: &'a [Message],
     pub tools: &'a [ToolSpec],
     /// `off minimal low medium high xhigh`.
@@ -90,6 +92,7 @@ pub enum Delta {
     Thinking(String),
     /// The model has begun to write a call of this tool; its arguments come whole in `Done`.
     ToolCallStarted { id: String, name: String },
-    /// The whole answer: parts in order, usage with cost, stop reason.
+    /// The whole answer: parts in order, usage with cost, stop reason. Its `timestamp` is 0: the receiver has the clock.
+    /// Calls that the length limit cut off (`StopReason::Length`) may have raw text for arguments.
     Done(Box<AssistantMessage>),
 }
