@@ -11,11 +11,20 @@ use openclaw_actors::config::env::Env;
 use openclaw_actors::config::issue::ConfigError;
 use openclaw_actors::config::load;
 use openclaw_actors::config::paths::{self, ConfigOrigin, PathInputs, Paths};
+use openclaw_actors::config::settings::{SecretInput, SecretSource};
 use openclaw_actors::config::snapshot::Snapshot;
+use openclaw_actors::config::parse;
+use openclaw_actors::logs::directory;
+use openclaw_actors::logs::path::LogPath;
+use serde_json::Value;
 
 use super::GlobalArgs;
-use super::exit::{Exit, Failure};
+use super::exit::Failure;
+use super::keys::{self, GatewayKeys};
 use super::output::Output;
+
+/// Directory of the daily log file. Source: logging documentation of 2026.5.12.
+const LOG_DIR: &str = "/tmp/openclaw";
 
 /// Everything that a command needs to know about where it runs.
 pub struct Context {
@@ -54,10 +63,8 @@ impl Context {
     /// The configuration, for a command that cannot work with an invalid one.
     pub fn snapshot(&self) -> Result<&Snapshot, Failure> {
         self.loaded().map_err(|error| {
-            self.invalid_config(error).into_iter().fold(
-                Failure::config("OpenClaw config is invalid").exit(Exit::Failed),
-                |failure, line| failure.line(line),
-            )
+            let first = Failure::config("OpenClaw config is invalid");
+            self.invalid_config(error).into_iter().fold(first, Failure::line)
         })
     }
 
@@ -72,6 +79,78 @@ impl Context {
                 }
                 self.output.note("Status, health, logs and doctor still run with an invalid config.");
                 None
+            }
+        }
+    }
+
+    /// The keys that a client needs, from a valid configuration; its `exec` secrets are resolved here.
+    pub fn keys(&self) -> Result<GatewayKeys, Failure> {
+        match self.plain_keys() {
+            Some(keys) => Ok(keys),
+            None => self.keys_of(self.snapshot()?),
+        }
+    }
+
+    /// The same for a command that goes on with an invalid configuration, after a note: then as much as can be read.
+    pub fn keys_or_note(&self) -> Result<GatewayKeys, Failure> {
+        match self.plain_keys() {
+            Some(keys) => Ok(keys),
+            None => self.snapshot_or_note().map_or_else(|| Ok(self.salvaged_keys()), |snapshot| self.keys_of(snapshot)),
+        }
+    }
+
+    /// The same without a word: for a command that shows the state of the configuration itself.
+    pub fn keys_or_salvage(&self) -> Result<GatewayKeys, Failure> {
+        self.loaded().map_or_else(|_| Ok(self.salvaged_keys()), |snapshot| self.keys_of(snapshot))
+    }
+
+    /// Most files are plain; then nothing else has to be checked to reach the gateway.
+    fn plain_keys(&self) -> Option<GatewayKeys> {
+        if self.loaded.get().is_some() {
+            return None; // the whole configuration is there already
+        }
+        match std::fs::read_to_string(&self.paths.config_path) {
+            Ok(text) => keys::plain(&text),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some(GatewayKeys::default()),
+            Err(_) => None, // the loader says it better
+        }
+    }
+
+    pub fn keys_of(&self, snapshot: &Snapshot) -> Result<GatewayKeys, Failure> {
+        let gateway = &snapshot.settings.gateway;
+        let inputs = [&gateway.auth.token, &gateway.auth.password, &gateway.remote.token, &gateway.remote.password];
+        let is_exec = |input: &&Option<SecretInput>| matches!(input, Some(SecretInput::Ref { source: SecretSource::Exec, .. }));
+        let mut secrets = snapshot.secrets.clone();
+        if inputs.iter().any(is_exec) {
+            self.block_on(secrets.resolve_exec(&snapshot.value, &snapshot.env))?;
+        }
+        Ok(GatewayKeys::read(&snapshot.value, &|value| {
+            let input: SecretInput = serde_json::from_value(value.clone()).ok()?;
+            secrets.resolve(&input).map(str::to_owned)
+        }))
+    }
+
+    fn salvaged_keys(&self) -> GatewayKeys {
+        let text = std::fs::read_to_string(&self.paths.config_path).unwrap_or_default();
+        let value = parse::json5(&text).unwrap_or(Value::Null);
+        GatewayKeys::read(&value, &|value| value.as_str().map(str::to_owned))
+    }
+
+    /// `OPENCLAW_GATEWAY_PORT`
+    pub fn env_port(&self) -> Result<Option<u16>, Failure> {
+        let Some(text) = self.env.non_empty("OPENCLAW_GATEWAY_PORT") else { return Ok(None) };
+        let port = text.parse().ok().filter(|port| *port > 0);
+        port.map(Some).ok_or_else(|| Failure::usage(format!("OPENCLAW_GATEWAY_PORT \"{text}\" is no port from 1 to 65535")))
+    }
+
+    /// Where the gateway of this profile logs.
+    pub fn log_path(&self, keys: &GatewayKeys) -> LogPath {
+        match &keys.log_file {
+            Some(file) => LogPath::Fixed(self.paths.state_dir.join(paths::expand_tilde(file, &self.paths.home))),
+            None => {
+                let uid = nix::unistd::getuid().as_raw();
+                let dir = directory::find(Path::new(LOG_DIR), &std::env::temp_dir(), uid);
+                LogPath::Daily { dir, profile: self.paths.profile.clone() }
             }
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit::{Exit, Outcome};
-use super::rpc::{self, RpcArgs};
+use super::rpc::{self, Invalid, RpcArgs};
 use super::text::{age, list, number, string};
 
 /// Milliseconds for the whole command.
@@ -27,7 +27,7 @@ pub struct HealthArgs {
 }
 
 pub fn run(args: &HealthArgs, context: &Context) -> Outcome {
-    let gateway = rpc::locate(context, &args.rpc)?;
+    let gateway = rpc::locate(context, &args.rpc, Invalid::Noted)?;
     let deadline = args.rpc.deadline(if args.verbose { PROBE_TIMEOUT_MS } else { TIMEOUT_MS });
     let params = if args.verbose { json!({ "probe": true }) } else { json!({}) };
     let health = context.block_on(gateway.call("health", params, deadline))??;

@@ -32,11 +32,11 @@ impl std::fmt::Debug for GatewayKeys {
 }
 
 impl GatewayKeys {
-    /// Reads them from a configuration. `secret` gives the text behind the value at a dotted path, if there is one.
-    pub fn read(config: &Value, secret: &dyn Fn(&str, &Value) -> Option<String>) -> Self {
+    /// Reads them from a configuration. `secret` gives the text behind a value that may be a reference.
+    pub fn read(config: &Value, secret: &dyn Fn(&Value) -> Option<String>) -> Self {
         let at = |path: &str| config.pointer(&format!("/{}", path.replace('.', "/")));
         let text = |path: &str| at(path).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
-        let secret = |path: &str| at(path).and_then(|value| secret(path, value)).filter(|text| !text.is_empty());
+        let secret = |path: &str| at(path).and_then(secret).filter(|text| !text.is_empty());
         Self {
             remote_mode: text("gateway.mode").as_deref() == Some("remote"),
             port: at("gateway.port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok()),
@@ -74,7 +74,7 @@ impl GatewayKeys {
 /// Reads a file's text without validating it. `None`: it holds something that only the full loader understands.
 pub fn plain(text: &str) -> Option<GatewayKeys> {
     let Ok(Value::Object(root)) = parse::json5(text) else { return None };
-    is_plain(&root).then(|| GatewayKeys::read(&Value::Object(root), &|_, value| value.as_str().map(str::to_owned)))
+    is_plain(&root).then(|| GatewayKeys::read(&Value::Object(root), &|value| value.as_str().map(str::to_owned)))
 }
 
 /// Root keys that say the same as a canonical key in other words, pull in other files, or change the environment.
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn the_mode_follows_the_credentials_when_it_is_not_said() {
         let mode = |gateway| {
-            let keys = GatewayKeys::read(&json!({ "gateway": gateway }), &|_, value| value.as_str().map(str::to_owned));
+            let keys = GatewayKeys::read(&json!({ "gateway": gateway }), &|value| value.as_str().map(str::to_owned));
             keys.auth_mode_effective().to_owned()
         };
         assert_eq!(mode(json!({})), "token");

@@ -1,7 +1,7 @@
 //! The `openclaw` command: one file per command, each with its arguments and its `run`.
 //!
 //! The folder tree is `openclaw --help`. What all commands share: `context.rs` (profile, paths, environment, configuration),
-//! `target.rs` and `rpc.rs` (which gateway, and one call to it), `output.rs` and `exit.rs` (what people and scripts get back).
+//! `rpc.rs` and `scopes.rs` (calls to a gateway), `output.rs` and `exit.rs` (what people and scripts get back).
 //! Source: command line specification of 2026.5.12 with the additions of this product.
 
 mod absent;
@@ -19,12 +19,11 @@ mod logs;
 mod models;
 mod output;
 mod rpc;
-mod run_file;
-mod sessions;
+mod scopes;
+pub mod sessions;
 mod setup;
 mod status;
 mod table;
-mod target;
 mod text;
 mod usage;
 mod workspace;
@@ -34,8 +33,9 @@ use std::ffi::OsString;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use openclaw_actors::config::env::Env;
+use serde_json::Value;
 
-use context::Context;
+pub use context::Context;
 pub use exit::{Exit, Failure, Outcome};
 use output::Output;
 
@@ -46,8 +46,16 @@ const COMMIT: &str = match option_env!("OPENCLAW_COMMIT") {
     None => "unknown",
 };
 
-/// Runs the service until it stops; the one thing that this folder does not do itself.
-pub type Serve = fn(gateway::run::RunOptions) -> Outcome;
+/// What this folder does not do itself: `main` hands it in, so that the command depends on neither service nor store.
+#[derive(Clone, Copy)]
+pub struct Hooks {
+    /// Runs the service until it stops.
+    pub serve: fn(gateway::run::RunOptions) -> Outcome,
+    /// The payload of `sessions.list` for these parameters, read from the store of a gateway that is down.
+    pub sessions_offline: fn(&Value, &Context) -> Result<Value, Failure>,
+    pub sessions_export: fn(&sessions::ExportArgs, &Context) -> Outcome,
+    pub sessions_import: fn(&sessions::ImportArgs, &Context) -> Outcome,
+}
 
 /// Run and look after an OpenClaw gateway, and talk to the agents behind it.
 #[derive(Debug, Parser)]
@@ -109,7 +117,7 @@ pub enum Command {
 /// Runs one command line to its end and returns the exit code.
 ///
 /// `env` is the environment of the process. Prints every failure itself.
-pub fn run(argv: Vec<OsString>, env: Env, serve: Serve) -> u8 {
+pub fn run(argv: Vec<OsString>, env: Env, hooks: &Hooks) -> u8 {
     let root = Cli::command();
     let argv = usage::hoist_dev(&root, argv);
     let wants_json = argv.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json");
@@ -120,7 +128,7 @@ pub fn run(argv: Vec<OsString>, env: Env, serve: Serve) -> u8 {
         Ok(Cli { command: None, .. }) => (print_help(&output), false),
         Ok(Cli { command: Some(command), global }) => {
             let json = command.json();
-            (Context::new(global, env, output, json).and_then(|context| dispatch(command, &context, serve)), json)
+            (Context::new(global, env, output, json).and_then(|context| dispatch(command, &context, hooks)), json)
         }
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp) => (print(&output, &error.render()), false),
         Err(error) => (Err(usage::failure(&Cli::command(), &argv, &error)), wants_json),
@@ -132,15 +140,15 @@ fn parse(root: clap::Command, argv: &[OsString]) -> Result<Cli, clap::Error> {
     Cli::from_arg_matches(&root.try_get_matches_from(argv)?)
 }
 
-fn dispatch(command: Command, context: &Context, serve: Serve) -> Outcome {
+fn dispatch(command: Command, context: &Context, hooks: &Hooks) -> Outcome {
     match command {
-        Command::Gateway(args) => gateway::run(*args, context, serve),
+        Command::Gateway(args) => gateway::run(*args, context, hooks),
         Command::Status(args) => status::run(&args, context),
         Command::Health(args) => health::run(&args, context),
         Command::Logs(args) => logs::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Agent(args) => agent::run(&args, context),
-        Command::Sessions(args) => sessions::run(&args, context),
+        Command::Sessions(args) => sessions::run(&args, context, hooks),
         Command::Models(args) => models::run(&args, context),
         Command::Config(args) => config::run(*args, context),
         Command::Setup(args) => setup::run(&args, context),

@@ -83,6 +83,16 @@ impl Output {
         self.line(table::render(header, rows, frame))
     }
 
+    /// May stdout have colours?
+    pub fn colour(&self) -> bool {
+        self.colour_out
+    }
+
+    /// May stderr have colours?
+    pub fn colour_err(&self) -> bool {
+        self.colour_err
+    }
+
     /// What clap may do with its help texts.
     pub fn clap_colour(&self) -> clap::ColorChoice {
         if self.colour_out { clap::ColorChoice::Always } else { clap::ColorChoice::Never }

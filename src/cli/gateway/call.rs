@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
-use crate::cli::rpc::{self, RpcArgs};
+use crate::cli::rpc::{self, Invalid, RpcArgs};
 
 /// Milliseconds for the whole command.
 const TIMEOUT_MS: u64 = 10_000;
@@ -30,11 +30,11 @@ pub struct CallArgs {
 
 pub fn run(args: &CallArgs, context: &Context) -> Outcome {
     let params = params(&args.params)?;
-    let gateway = rpc::locate(context, &args.rpc)?;
+    let gateway = rpc::locate(context, &args.rpc, Invalid::Stops)?;
     let deadline = args.rpc.deadline(TIMEOUT_MS);
     let answer = context.block_on(async {
         if args.rpc.expect_final {
-            gateway.call_final(&args.method, params, deadline).await
+            gateway.call_final(&args.method, params, deadline).await.map_err(|error| gateway.failure(error))
         } else {
             gateway.call(&args.method, params, deadline).await
         }

@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 
 use crate::cli::context::Context;
 use crate::cli::exit::Failure;
-use crate::cli::run_file;
 use crate::cli::setup::random_token;
 use crate::cli::workspace;
+use crate::client::RunFile;
 
 /// Creates configuration and workspace if they are missing. `by_flag`: `--dev` stood after `gateway`.
 pub fn prepare(context: &Context, by_flag: bool, reset: bool) -> Result<(), Failure> {
     let paths = &context.paths;
     let workspace = workspace_dir(&paths.workspace_default, paths.profile.as_deref());
     if reset {
-        if let Some(note) = run_file::read(&paths.state_dir) {
+        if let Some(note) = RunFile::read(&paths.state_dir) {
             return Err(Failure::error(format!("A gateway (pid {}) uses this state directory; stop it before --reset.", note.pid)));
         }
         let to = suffixed(&paths.state_dir, &format!(".reset-{}", Zoned::now().strftime("%Y%m%d-%H%M%S")));

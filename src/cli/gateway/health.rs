@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Outcome};
 use crate::cli::health::channels;
-use crate::cli::rpc::{self, RpcArgs};
+use crate::cli::rpc::{self, Invalid, RpcArgs};
 
 /// Milliseconds for the whole command.
 const TIMEOUT_MS: u64 = 10_000;
@@ -23,7 +23,7 @@ pub struct GatewayHealthArgs {
 }
 
 pub fn run(args: &GatewayHealthArgs, context: &Context) -> Outcome {
-    let gateway = rpc::locate(context, &args.rpc)?;
+    let gateway = rpc::locate(context, &args.rpc, Invalid::Noted)?;
     let (health, elapsed) = context.block_on(async {
         let start = Instant::now();
         let health = gateway.call("health", json!({}), args.rpc.deadline(TIMEOUT_MS)).await;

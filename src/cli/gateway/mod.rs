@@ -14,7 +14,7 @@ pub mod status;
 
 use clap::{Args, Subcommand};
 
-use super::Serve;
+use super::Hooks;
 use super::context::Context;
 use super::exit::Outcome;
 use flags::RunArgs;
@@ -57,10 +57,10 @@ impl GatewayArgs {
     }
 }
 
-pub fn run(args: GatewayArgs, context: &Context, serve: Serve) -> Outcome {
+pub fn run(args: GatewayArgs, context: &Context, hooks: &Hooks) -> Outcome {
     match args.command {
-        None => run::run(&args.run, context, serve),
-        Some(GatewayCommand::Run(args)) => run::run(&args, context, serve),
+        None => run::run(&args.run, context, hooks),
+        Some(GatewayCommand::Run(args)) => run::run(&args, context, hooks),
         Some(GatewayCommand::Status(args)) => status::run(&args, context),
         Some(GatewayCommand::Probe(args)) => probe::run(&args, context),
         Some(GatewayCommand::Health(args)) => health::run(&args, context),

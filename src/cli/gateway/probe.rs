@@ -3,7 +3,7 @@
 //! Invariant: like `status`, it connects without a device and creates nothing. Ends with 1 only if nobody answered.
 //! Source: command line specification §3.2, operations specification §7.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Args;
 use futures::future::join_all;
@@ -15,8 +15,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::keys::GatewayKeys;
 use crate::cli::rpc::{self, RpcArgs};
-use crate::cli::target::{Flags, Source, Target};
 use crate::cli::text::string;
+use crate::client::{Endpoint, UrlSource};
 
 /// Milliseconds for each target.
 const TIMEOUT_MS: u64 = 3_000;
@@ -45,13 +45,14 @@ pub fn run(args: &ProbeArgs, context: &Context) -> Outcome {
     if args.ssh.is_some() || args.ssh_auto || args.ssh_identity.is_some() {
         return Err(Failure::usage("This release does not have SSH tunnels; open one yourself and use --url."));
     }
-    let keys = context.keys_if_valid().unwrap_or_default();
+    let keys = context.keys_or_salvage()?;
     let deadline = args.rpc.deadline(TIMEOUT_MS);
     let candidates = candidates(context, args, &keys)?;
     let start = Instant::now();
-    let found = context.block_on(join_all(candidates.iter().map(|candidate| ask(candidate, deadline))))?;
+    let ask = |candidate: &Candidate| rpc::probe(&candidate.endpoint, &keys, METHODS, deadline);
+    let found = context.block_on(async { join_all(candidates.iter().map(ask)).await })?;
     let probed: Vec<(Candidate, Reach)> = candidates.into_iter().zip(found).collect();
-    let document = document(&probed, deadline, start.elapsed(), epoch_ms());
+    let document = document(&probed, deadline, start.elapsed(), rpc::epoch_ms());
     if args.rpc.json {
         context.output.json(&document)?;
     } else {
@@ -71,42 +72,37 @@ struct Candidate {
     label: &'static str,
     /// Would an ordinary command talk to this one?
     active: bool,
-    target: Target,
-}
-
-async fn ask(candidate: &Candidate, deadline: Duration) -> Reach {
-    rpc::probe(&candidate.target, METHODS, deadline).await
+    endpoint: Endpoint,
 }
 
 /// The explicit address, the configured remote one, and always this host.
 fn candidates(context: &Context, args: &ProbeArgs, keys: &GatewayKeys) -> Result<Vec<Candidate>, Failure> {
-    let refuse = |error| rpc::refuse(context, &error);
-    let flags = args.rpc.flags();
+    let named = args.rpc.url.is_some() || context.env.non_empty("OPENCLAW_GATEWAY_URL").is_some();
     let mut found = Vec::new();
-    if flags.url.is_some() || context.env.non_empty("OPENCLAW_GATEWAY_URL").is_some() {
-        let target = rpc::target(context, flags, keys).map_err(refuse)?;
-        found.push(Candidate { id: "explicit", kind: "explicit", label: "Explicit URL", active: true, target });
+    if named && args.rpc.port.is_none() {
+        let endpoint = rpc::endpoint(context, &args.rpc, keys)?;
+        found.push(Candidate { id: "explicit", kind: "explicit", label: "Explicit URL", active: true, endpoint });
     }
     if let Some(url) = &keys.remote_url {
-        let target = Target {
+        let endpoint = Endpoint {
             url: url.clone(),
-            source: Source::Remote,
+            source: UrlSource::Remote,
             token: keys.remote_token.clone(),
             password: keys.remote_password.clone(),
+            device_token: None,
         };
         let label = if keys.remote_mode { "Remote (configured)" } else { "Remote (configured, inactive)" };
-        found.push(Candidate { id: "configRemote", kind: "configRemote", label, active: keys.remote_mode, target });
+        found.push(Candidate { id: "configRemote", kind: "configRemote", label, active: keys.remote_mode, endpoint });
     }
-    let own = if flags.url.is_some() { Flags { port: flags.port, ..Flags::default() } } else { flags };
-    let target = rpc::local_target(context, own, keys).map_err(refuse)?;
+    let port = rpc::local_port(context, &args.rpc, keys)?;
+    let own = match args.rpc.url {
+        Some(_) => RpcArgs { port: Some(port), ..RpcArgs::default() }, // its credentials belong to that address
+        None => RpcArgs { port: Some(port), ..args.rpc.clone() },
+    };
+    let endpoint = rpc::endpoint(context, &own, keys)?;
     let active = found.iter().all(|candidate| !candidate.active);
-    found.push(Candidate { id: "localLoopback", kind: "localLoopback", label: "Local loopback", active, target });
+    found.push(Candidate { id: "localLoopback", kind: "localLoopback", label: "Local loopback", active, endpoint });
     Ok(found)
-}
-
-fn epoch_ms() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn document(probed: &[(Candidate, Reach)], timeout: Duration, took: Duration, now_ms: u64) -> Value {
@@ -125,7 +121,7 @@ fn document(probed: &[(Candidate, Reach)], timeout: Duration, took: Duration, no
         "primaryTargetId": primary.map(|(candidate, _)| candidate.id),
         "warnings": warnings,
         "network": {
-            "localLoopbackUrl": local.map(|(candidate, _)| candidate.target.url.as_str()),
+            "localLoopbackUrl": local.map(|(candidate, _)| candidate.endpoint.url.as_str()),
             "localTailnetUrl": null,
             "tailnetIPv4": null,
         },
@@ -140,7 +136,7 @@ fn target(candidate: &Candidate, reach: &Reach) -> Value {
         "id": candidate.id,
         "kind": candidate.kind,
         "label": candidate.label,
-        "url": candidate.target.url,
+        "url": candidate.endpoint.url,
         "active": candidate.active,
         "tunnel": null,
         "connect": {
@@ -276,8 +272,8 @@ mod tests {
 
     fn candidate(id: &'static str) -> Candidate {
         let url = "ws://127.0.0.1:18789".to_owned();
-        let target = Target { url, source: Source::Loopback, token: None, password: None };
-        Candidate { id, kind: id, label: "Local loopback", active: true, target }
+        let endpoint = Endpoint { url, source: UrlSource::Loopback, token: None, password: None, device_token: None };
+        Candidate { id, kind: id, label: "Local loopback", active: true, endpoint }
     }
 
     fn up(scopes: Value) -> Reach {

@@ -1,22 +1,23 @@
 //! `openclaw gateway [run]`: from flags and configuration to a start that needs no further question.
 //!
 //! Invariant: nothing is written before every check has passed, except what `--dev` promises to create; the service itself is
-//! started by whoever gave `serve`.
+//! started by whoever gave `Hooks`.
 
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use openclaw_actors::config::env::Env;
+use openclaw_actors::config::issue::{Issue, IssueCode};
 use openclaw_actors::config::paths::Paths;
 use openclaw_actors::config::snapshot::Snapshot;
 
 use super::check::{self, ConfigState, Credentials, Facts, Listen};
 use super::dev;
 use super::flags::{self, RunArgs, RunFlags, WsLog};
-use crate::cli::Serve;
+use crate::cli::Hooks;
 use crate::cli::context::Context;
-use crate::cli::exit::{Failure, Outcome};
+use crate::cli::exit::{Exit, Failure, Outcome};
 
 /// Largest password file, bytes.
 const PASSWORD_FILE_MAX: u64 = 16 * 1024;
@@ -27,8 +28,8 @@ pub struct RunOptions {
     pub paths: Paths,
     /// The process environment with the `.env` files below it.
     pub env: Env,
-    /// The configuration that was checked; `None`: there is no file, and the start was allowed without.
-    pub snapshot: Option<Snapshot>,
+    /// The configuration that was checked, all its secrets resolved. `exists` is false if the start was allowed without a file.
+    pub snapshot: Snapshot,
     /// Port, addresses, mode and secret. Mode token without a token: make one for this run.
     pub listen: Listen,
     pub ws_log: WsLog,
@@ -47,9 +48,9 @@ pub struct RunOptions {
     pub force: bool,
 }
 
-pub fn run(args: &RunArgs, context: &Context, serve: Serve) -> Outcome {
+pub fn run(args: &RunArgs, context: &Context, hooks: &Hooks) -> Outcome {
     let options = prepare(args, context)?;
-    serve(options)
+    (hooks.serve)(options)
 }
 
 fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
@@ -67,19 +68,22 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
     if dev {
         dev::prepare(context, flags.dev, flags.reset)?;
     }
-    let loaded = context.loaded();
-    let issues: Vec<String> = loaded.err().map_or_else(Vec::new, |e| e.issues.iter().map(|i| i.to_text()).collect());
-    let snapshot = loaded.ok().filter(|snapshot| snapshot.exists);
-    let config = match (&loaded, snapshot) {
-        (Err(_), _) => ConfigState::Invalid(&issues),
-        (Ok(_), Some(snapshot)) => ConfigState::Valid(&snapshot.settings, &snapshot.value),
-        (Ok(_), None) => ConfigState::Missing,
+    let (snapshot, issues) = match context.loaded() {
+        Ok(snapshot) => (Some(with_exec_secrets(context, snapshot)?), Vec::new()),
+        Err(error) => (None, error.issues.iter().map(Issue::to_text).collect()),
     };
-    let listen = check::check(&facts(&flags, context, config)?)?;
+    let config = match &snapshot {
+        None => ConfigState::Invalid(&issues),
+        Some(snapshot) if snapshot.exists => ConfigState::Valid(&snapshot.settings, &snapshot.value),
+        Some(_) => ConfigState::Missing,
+    };
+    let listen = check::check(&facts(&flags, context, config, snapshot.as_ref())?)?;
+    let Some(snapshot) = snapshot else { return Err(Failure::config("no configuration")) }; // `check` has refused it
+    secrets_available(&snapshot)?;
     Ok(RunOptions {
         paths: context.paths.clone(),
         env: context.env.clone(),
-        snapshot: snapshot.cloned(),
+        snapshot,
         listen,
         ws_log: flags.ws_log,
         verbose: flags.verbose,
@@ -92,9 +96,35 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
     })
 }
 
-fn facts<'a>(flags: &'a RunFlags, context: &Context, config: ConfigState<'a>) -> Result<Facts<'a>, Failure> {
-    let env = |name: &str| context.env.non_empty(name).map(str::to_owned);
-    let keys = context.keys_if_valid().unwrap_or_default();
+/// The secrets that a program gives are asked for here, once.
+fn with_exec_secrets(context: &Context, snapshot: &Snapshot) -> Result<Snapshot, Failure> {
+    let mut snapshot = snapshot.clone();
+    let mut secrets = std::mem::take(&mut snapshot.secrets);
+    context.block_on(secrets.resolve_exec(&snapshot.value, &snapshot.env))?;
+    snapshot.secrets = secrets;
+    Ok(snapshot)
+}
+
+/// Row 11: every active secret and every variable has a value.
+fn secrets_available(snapshot: &Snapshot) -> Result<(), Failure> {
+    let missing = snapshot.start_blocks.iter().filter(|issue| issue.code == IssueCode::Unresolved);
+    let reasons: Vec<String> = missing.chain(snapshot.secrets.failures()).map(ToString::to_string).collect();
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let first = Failure::config("Startup failed: required secrets are unavailable.").exit(Exit::Configuration);
+    Err(reasons.into_iter().fold(first, Failure::line))
+}
+
+fn facts<'a>(
+    flags: &'a RunFlags,
+    context: &Context,
+    config: ConfigState<'a>,
+    snapshot: Option<&Snapshot>,
+) -> Result<Facts<'a>, Failure> {
+    let environment = snapshot.map_or(&context.env, |snapshot| &snapshot.env);
+    let env = |name: &str| environment.non_empty(name).map(str::to_owned);
+    let keys = snapshot.map(|snapshot| context.keys_of(snapshot)).transpose()?.unwrap_or_default();
     Ok(Facts {
         flags,
         config,

@@ -5,6 +5,7 @@
 //! Source: command line specification §3.1.
 
 use clap::Args;
+use jiff::Zoned;
 use serde_json::{Map, Value, json};
 
 use super::reach::Reach;
@@ -14,9 +15,8 @@ use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::keys::GatewayKeys;
 use crate::cli::listeners::{self, PortUse};
 use crate::cli::rpc::{self, RpcArgs};
-use crate::cli::run_file::{self, RunFile};
-use crate::cli::target::{self, Source, Target};
 use crate::cli::text::{list, number, string};
+use crate::client::{Endpoint, RunFile, UrlSource};
 
 /// Milliseconds for the probe.
 const TIMEOUT_MS: u64 = 10_000;
@@ -47,22 +47,22 @@ pub fn run(args: &GatewayStatusArgs, context: &Context) -> Outcome {
             "Gateway status failed: --require-rpc needs probing enabled. Remove --no-probe or drop --require-rpc.",
         ));
     }
-    let keys = context.keys_if_valid().unwrap_or_default();
-    let target = rpc::target(context, args.rpc.flags(), &keys).map_err(|error| rpc::refuse(context, &error))?;
-    let port = target::port(args.rpc.port, context.env_port().ok().flatten(), &keys, context.paths.port_default);
+    let keys = context.keys_or_salvage()?;
+    let endpoint = rpc::endpoint(context, &args.rpc, &keys)?;
+    let port = rpc::local_port(context, &args.rpc, &keys)?;
     let methods: &[&'static str] =
         if args.require_rpc { &["health", "status", "system-presence", "config.get"] } else { &["health"] };
     let reach = match args.no_probe {
         true => None,
-        false => Some(context.block_on(rpc::probe(&target, methods, args.rpc.deadline(TIMEOUT_MS)))?),
+        false => Some(context.block_on(rpc::probe(&endpoint, &keys, methods, args.rpc.deadline(TIMEOUT_MS)))?),
     };
     let facts = Facts {
         keys: &keys,
-        target: &target,
+        endpoint: &endpoint,
         port,
         port_from_flag: args.rpc.port.is_some(),
         usage: listeners::on_port(port),
-        note: run_file::read(&context.paths.state_dir),
+        note: RunFile::read(&context.paths.state_dir),
         reach: reach.as_ref(),
         require_rpc: args.require_rpc,
     };
@@ -80,7 +80,7 @@ pub fn run(args: &GatewayStatusArgs, context: &Context) -> Outcome {
 
 struct Facts<'a> {
     keys: &'a GatewayKeys,
-    target: &'a Target,
+    endpoint: &'a Endpoint,
     port: u16,
     port_from_flag: bool,
     usage: PortUse,
@@ -94,7 +94,7 @@ fn document(context: &Context, facts: &Facts<'_>) -> Value {
     let file = config_file(context);
     let mut document = json!({
         "cli": { "version": VERSION, "entrypoint": entrypoint() },
-        "logFile": context.log_file(facts.keys),
+        "logFile": context.log_path(facts.keys).on(Zoned::now().date()),
         "service": service(facts),
         "config": { "cli": file, "daemon": file },
         "gateway": gateway(facts),
@@ -137,7 +137,7 @@ fn config_file(context: &Context) -> Value {
 
 /// This release installs no service, so the process is what the gateway's own note says.
 fn service(facts: &Facts<'_>) -> Value {
-    let answers = facts.reach.is_some_and(Reach::connected) && facts.target.source == Source::Loopback;
+    let answers = facts.reach.is_some_and(Reach::connected) && facts.endpoint.source == UrlSource::Loopback;
     let runtime = match &facts.note {
         Some(note) => json!({ "status": "running", "pid": note.pid, "detail": "unmanaged" }),
         None if answers || facts.usage.busy() => {
@@ -173,7 +173,7 @@ fn gateway(facts: &Facts<'_>) -> Value {
         "bindHost": host,
         "port": facts.port,
         "portSource": if facts.port_from_flag { "cli" } else { "env/config" },
-        "probeUrl": facts.target.url,
+        "probeUrl": facts.endpoint.url,
         "probeNote": note,
     })
 }
@@ -210,7 +210,7 @@ fn rpc_json(reach: &Reach, facts: &Facts<'_>) -> Value {
             "connId": server.and_then(|server| server.get("connId")),
         }),
     );
-    rpc.insert("url".into(), json!(facts.target.url));
+    rpc.insert("url".into(), json!(facts.endpoint.url));
     let error = reach.error.clone().or_else(|| facts.require_rpc.then(|| first_error(reach)).flatten());
     rpc.extend(error.map(|error| ("error".into(), json!(error))));
     let probe_error = health.and_then(|health| health.as_ref().err()).or(reach.error.as_ref());

@@ -141,11 +141,11 @@ impl Reader<'_> {
                 Ok(serde_json::to_value(tail::tail(&path.to_read(today)?, &params)?).unwrap_or_default())
             }
             Origin::Gateway(gateway, link) => {
-                let open = match link.take() {
+                let mut open = match link.take() {
                     Some(open) => open,
                     None => gateway.open("logs.tail", &params, deadline).await?,
                 };
-                let reply = gateway.call_on(&open, "logs.tail", params, deadline).await?;
+                let reply = gateway.call_on(&mut open, "logs.tail", params, deadline).await?;
                 *link = Some(open);
                 Ok(reply)
             }
