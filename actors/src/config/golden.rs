@@ -152,12 +152,6 @@ fn files_that_cannot_be_read_say_so() {
 
 #[test]
 fn invalid_files_have_their_exact_messages() {
-    let openai = |key: &str| {
-        format!(
-            "{{ secrets: {{ providers: {{ vault: {{ source: \"exec\", command: \"/usr/local/bin/v\" }} }} }}, models: {{ providers: \
-             {{ openai: {{ baseUrl: \"https://api.openai.com/v1\", models: [{{ id: \"gpt-5\", name: \"gpt-5\" }}], apiKey: {key} }} }} }} }}"
-        )
-    };
     let cases: &[(&str, &[&str])] = &[
         ("{ gateway: { mode: \"local\" }, bogus: true }", &["<root>: Unrecognized key: \"bogus\""]),
         ("{ gateway: { mode: \"local\", foo: 1, bar: 2 } }", &["gateway: Unrecognized keys: \"foo\", \"bar\""]),
@@ -165,18 +159,6 @@ fn invalid_files_have_their_exact_messages() {
         (
             "{ gateway: { reload: { mode: \"fast\" } } }",
             &["gateway.reload.mode: Invalid input (allowed: \"off\", \"restart\", \"hot\", \"hybrid\")"],
-        ),
-        (
-            &openai("{ source: \"env\", provider: \"default\", id: \"openai_key\" }"),
-            &["models.providers.openai.apiKey.id: Env secret reference id must match /^[A-Z][A-Z0-9_]{0,127}$/ \
-               (example: \"OPENAI_API_KEY\")."],
-        ),
-        (
-            &openai("{ source: \"exec\", provider: \"vault\", id: \"a/../b\" }"),
-            &[
-                "models.providers.openai.apiKey.id: Exec secret reference id must match /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,255}$/ \
-               and must not include \".\" or \"..\" path segments (example: \"vault/openai/api-key\").",
-            ],
         ),
         (
             "{ hooks: { enabled: true, token: { source: \"env\", provider: \"default\", id: \"HOOK_TOKEN\" } } }",
@@ -232,6 +214,33 @@ fn invalid_files_have_their_exact_messages() {
         (
             "{ channels: { telegram: { botToken: \"1:X\", dmPolicy: \"open\", allowFrom: [\"123456789\"] } } }",
             &["channels.telegram.allowFrom: dmPolicy \"open\" requires \"*\" in allowFrom"],
+        ),
+    ];
+    for (text, lines) in cases {
+        refused(text, Phase::Schema, lines);
+    }
+}
+
+#[test]
+fn invalid_references_have_their_exact_messages() {
+    let openai = |key: &str| {
+        format!(
+            "{{ secrets: {{ providers: {{ vault: {{ source: \"exec\", command: \"/usr/local/bin/v\" }} }} }}, models: {{ providers: \
+             {{ openai: {{ baseUrl: \"https://api.openai.com/v1\", models: [{{ id: \"gpt-5\", name: \"gpt-5\" }}], apiKey: {key} }} }} }} }}"
+        )
+    };
+    let cases: &[(&str, &[&str])] = &[
+        (
+            &openai("{ source: \"env\", provider: \"default\", id: \"openai_key\" }"),
+            &["models.providers.openai.apiKey.id: Env secret reference id must match /^[A-Z][A-Z0-9_]{0,127}$/ \
+               (example: \"OPENAI_API_KEY\")."],
+        ),
+        (
+            &openai("{ source: \"exec\", provider: \"vault\", id: \"a/../b\" }"),
+            &[
+                "models.providers.openai.apiKey.id: Exec secret reference id must match /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,255}$/ \
+               and must not include \".\" or \"..\" path segments (example: \"vault/openai/api-key\").",
+            ],
         ),
     ];
     for (text, lines) in cases {

@@ -7,6 +7,7 @@ pub mod aliases;
 pub mod channel_ids;
 pub mod dotenv;
 pub mod duration;
+pub mod edit;
 pub mod effect;
 pub mod env;
 #[cfg(test)]
@@ -14,8 +15,10 @@ mod golden;
 pub mod handle;
 pub mod include;
 pub mod issue;
+pub mod key_path;
 pub mod load;
 pub mod parse;
+pub mod patch;
 pub mod paths;
 pub mod position;
 pub mod redact;
