@@ -495,7 +495,13 @@ pub struct Queue {
 
 impl Default for Queue {
     fn default() -> Self {
-        Self { mode: QueueMode::Steer, debounce_ms: 500, cap: 20, drop: QueueDrop::Summarize, by_channel: BTreeMap::new() }
+        Self {
+            mode: QueueMode::Steer,
+            debounce_ms: 500,
+            cap: 20,
+            drop: QueueDrop::Summarize,
+            by_channel: BTreeMap::new(),
+        }
     }
 }
 

@@ -23,7 +23,8 @@ pub trait Provider: Send + Sync {
     ///
     /// The stream yields exactly one `Done` as its last item, or one error; an answer that ends without saying why
     /// it ended is `ModelError::Interrupted`. Silence longer than `target.idle` is `ModelError::Idle`.
-    fn stream<'a>(&'a self, target: &'a Target, request: Request<'a>) -> BoxFuture<'a, Result<ModelStream, ModelError>>;
+    fn stream<'a>(&'a self, target: &'a Target, request: Request<'a>)
+    -> BoxFuture<'a, Result<ModelStream, ModelError>>;
 }
 
 pub type ModelStream = BoxStream<'static, Result<Delta, ModelError>>;
