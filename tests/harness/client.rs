@@ -10,6 +10,7 @@ use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
@@ -39,6 +40,8 @@ pub struct Client {
     closed: Option<Closed>,
     /// The nonce of the challenge.
     pub nonce: String,
+    /// The time of the challenge, epoch milliseconds.
+    pub challenged_at: i64,
     /// The payload of `hello-ok`, once connected.
     pub hello: Value,
 }
@@ -107,6 +110,11 @@ impl Client {
 
     /// Opens the socket and takes the challenge, without `connect`.
     pub async fn open(url: &str, headers: &[(&str, &str)]) -> Self {
+        Self::try_open(url, headers).await.unwrap_or_else(|status| panic!("the upgrade was refused with {status}"))
+    }
+
+    /// The same; `Err` is the HTTP status with which the upgrade was refused.
+    pub async fn try_open(url: &str, headers: &[(&str, &str)]) -> Result<Self, u16> {
         let mut request = url.into_client_request().expect("a WebSocket URL");
         for (name, value) in headers {
             let name = HeaderName::try_from(*name).expect("a header name");
@@ -114,12 +122,25 @@ impl Client {
         }
         let config = WebSocketConfig::default().max_message_size(None).max_frame_size(None);
         let connecting = connect_async_with_config(request, Some(config), true);
-        let (socket, _) = timeout(SOON, connecting).await.expect("an upgrade in time").expect("an upgrade");
-        let (inbox, hello) = (VecDeque::new(), Value::Null);
-        let mut client = Self { socket, inbox, next_id: 1, seq: 0, closed: None, nonce: String::new(), hello };
+        let socket = match timeout(SOON, connecting).await.expect("an upgrade in time") {
+            Ok((socket, _)) => socket,
+            Err(WsError::Http(response)) => return Err(response.status().as_u16()),
+            Err(error) => panic!("no upgrade: {error}"),
+        };
+        let mut client = Self {
+            socket,
+            inbox: VecDeque::new(),
+            next_id: 1,
+            seq: 0,
+            closed: None,
+            nonce: String::new(),
+            challenged_at: 0,
+            hello: Value::Null,
+        };
         let challenge = client.event("connect.challenge").await;
         client.nonce = challenge["payload"]["nonce"].as_str().expect("a nonce").to_owned();
-        client
+        client.challenged_at = challenge["payload"]["ts"].as_i64().expect("a time");
+        Ok(client)
     }
 
     /// Sends a request and gives its id.
