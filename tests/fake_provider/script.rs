@@ -149,7 +149,7 @@ fn named(name: &str) -> Script {
         "thinking" => Script { thinking: Some("Let me think.".into()), ..base },
         "tool" => Script { text: vec!["Checking.".into()], ..Script::tool("session_status", json!({})) },
         "tools" => Script { tools: vec![call("session_status"), call("sessions_list")], ..base },
-        "unknown-tool" => Script::tool("no_such_tool", json!({ "a": 1 })),
+        "unknown-tool" | "unknown-tool-loop" => Script::tool("no_such_tool", json!({ "a": 1 })),
         "tool-loop" => Script::tool("session_status", json!({})),
         "error-429" => {
             let headers = Map::from_iter([("retry-after".to_owned(), json!("1"))]);

@@ -22,6 +22,8 @@ use super::{SOON, TOKEN};
 pub const ALL_SCOPES: [&str; 5] =
     ["operator.admin", "operator.read", "operator.write", "operator.approvals", "operator.pairing"];
 
+pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
 /// How the socket ended, as the peer said it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closed {
@@ -31,7 +33,7 @@ pub struct Closed {
 }
 
 pub struct Client {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     /// Frames that arrived while something else was awaited, oldest first.
     inbox: VecDeque<Value>,
     next_id: u64,
@@ -254,6 +256,11 @@ impl Client {
                 Read::Late => panic!("still open after {limit:?}; had {:?}", self.inbox),
             }
         }
+    }
+
+    /// The bare socket, for measurements that must not include what this client checks.
+    pub fn into_socket(self) -> Socket {
+        self.socket
     }
 
     async fn read(&mut self, until: Instant) -> Read {

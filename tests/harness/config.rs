@@ -58,6 +58,11 @@ impl Config {
         self
     }
 
+    /// The value at a dotted path; null when it is absent.
+    pub fn get(&self, path: &str) -> &Value {
+        path.split('.').fold(&self.value, |place, key| &place[key])
+    }
+
     /// Takes the key at a dotted path away.
     pub fn unset(mut self, path: &str) -> Self {
         let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));

@@ -15,10 +15,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use client::{Client, Hello};
-pub use config::Config;
-pub use device::Device;
-pub use gateway::Gateway;
+#[allow(unused_imports, reason = "the bench needs less of it than the tests")]
+pub use {
+    client::{Client, Hello},
+    config::Config,
+    device::Device,
+    gateway::Gateway,
+};
 
 /// The shared secret of every test gateway.
 pub const TOKEN: &str = "e2e-4f1c0d5be0a94f5f9b7e2f3c";
