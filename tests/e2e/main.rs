@@ -32,14 +32,19 @@ mod the_fake_provider;
 mod tools;
 mod wires;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use fake_provider::FakeProvider;
 use harness::{Client, Config, Gateway};
 
-/// The program under test.
+/// The program under test: `OPENCLAW_TEST_BINARY` (the release build, in `tests/run`), else the one built for this test.
 fn binary() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_openclaw"))
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+        let given = std::env::var_os("OPENCLAW_TEST_BINARY").map(PathBuf::from);
+        given.unwrap_or_else(|| env!("CARGO_BIN_EXE_openclaw").into())
+    });
+    &BINARY
 }
 
 /// A running gateway and the provider behind it. The gateway goes first.
