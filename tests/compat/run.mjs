@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync, randomUUID, sign } from "node:crypto";
-import { after, afterEach, before, test } from "node:test";
+import { after, afterEach, before, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { GatewayClient } from "@openclaw/gateway-client";
@@ -14,8 +14,10 @@ import { FakeProvider, Gateway, TOKEN, eventually } from "./processes.mjs";
 import { seen, takeViolations } from "./published-schema.mjs";
 
 const ANSWER = "Hello from the fake provider.";
-const MAIN = "agent:main:main";
 const [gatewayBinary, providerBinary] = process.argv.slice(2);
+/** A session of its own for every test: one that fails must not disturb the next. */
+let session;
+let sessions = 0;
 let fake;
 let gateway;
 const open = [];
@@ -24,6 +26,11 @@ before(async () => {
   assert.ok(gatewayBinary && providerBinary, "usage: node run.mjs <openclaw binary> <fake-provider binary>");
   fake = await FakeProvider.start(providerBinary);
   gateway = await Gateway.start(gatewayBinary, fake.url);
+});
+
+beforeEach(() => {
+  sessions += 1;
+  session = `agent:main:compat-${sessions}`;
 });
 
 afterEach(async () => {
@@ -65,7 +72,7 @@ function connect(options = {}) {
 /** Sends a message; gives its run id once it is acknowledged. */
 async function send(client, message) {
   const runId = randomUUID();
-  const answer = await client.request("chat.send", { sessionKey: "main", message, idempotencyKey: runId });
+  const answer = await client.request("chat.send", { sessionKey: session, message, idempotencyKey: runId });
   assert.deepEqual(answer, { runId, status: "started" });
   return runId;
 }
@@ -111,7 +118,7 @@ test("an agent run is accepted first and answered later", async () => {
   await ready;
   let accepted;
   const runId = randomUUID();
-  const params = { message: "hello", sessionKey: MAIN, idempotencyKey: runId };
+  const params = { message: "hello", sessionKey: session, idempotencyKey: runId };
   const done = await client.request("agent", params, { expectFinal: true, onAccepted: (payload) => (accepted = payload) });
   assert.equal(accepted.status, "accepted");
   assert.equal(done.status, "ok");
@@ -132,7 +139,7 @@ test("a run is aborted once", async () => {
   await ready;
   const runId = await send(client, "[[script:endless]] talk");
   await eventually("a delta", () => events.find((event) => event.payload?.runId === runId && event.payload.state === "delta"));
-  const answer = await client.request("chat.abort", { sessionKey: "main", runId });
+  const answer = await client.request("chat.abort", { sessionKey: session, runId });
   assert.deepEqual(answer, { ok: true, aborted: true, runIds: [runId] });
   assert.equal((await endOf(events, runId)).state, "aborted");
   await sleep(500);
@@ -144,7 +151,7 @@ test("a failed run is an error event and a failed request", async () => {
   await ready;
   const runId = await send(client, "[[script:error-401]]");
   assert.equal((await endOf(events, runId)).state, "error");
-  const params = { message: "[[script:error-401]]", sessionKey: MAIN, idempotencyKey: randomUUID() };
+  const params = { message: "[[script:error-401]]", sessionKey: session, idempotencyKey: randomUUID() };
   await assert.rejects(client.request("agent", params, { expectFinal: true }), (error) => error.gatewayCode === "UNAVAILABLE");
 });
 
@@ -153,33 +160,34 @@ test("the history is read back", async () => {
   await ready;
   const runId = await send(client, "remember the fish");
   await endOf(events, runId);
-  const { messages } = await client.request("chat.history", { sessionKey: "main", limit: 2 });
+  const { messages } = await client.request("chat.history", { sessionKey: session, limit: 2 });
   assert.deepEqual(messages.map((message) => message.role), ["user", "assistant"]);
   assert.match(textOf(messages[0]), /remember the fish/);
   assert.equal(textOf(messages[1]), ANSWER);
-  const { sessions } = await client.request("sessions.list", {});
-  assert.ok(sessions.some((session) => session.key === MAIN));
+  const list = await client.request("sessions.list", {});
+  assert.ok(list.sessions.some((row) => row.key === session));
 });
 
 test("what a client reads at its start fits the schema", async () => {
-  const { client, ready } = connect();
+  const { client, events, ready } = connect();
   await ready;
+  await endOf(events, await send(client, "so that there is a session"));
   const reads = [
     ["health"],
     ["status"],
     ["system-presence"],
     ["agents.list"],
-    ["agent.identity.get", { sessionKey: MAIN }],
+    ["agent.identity.get", { sessionKey: session }],
     ["models.list", { view: "configured" }],
     ["commands.list", {}],
     ["tools.catalog", {}],
-    ["tools.effective", { sessionKey: MAIN }],
+    ["tools.effective", { sessionKey: session }],
     ["channels.status", { probe: false }],
     ["config.schema"],
     ["config.schema.lookup", { path: "gateway" }],
     ["logs.tail", { limit: 50 }],
     ["last-heartbeat"],
-    ["sessions.resolve", { key: MAIN }],
+    ["sessions.resolve", { key: session }],
     ["sessions.create", { agentId: "main", label: "compat" }],
   ];
   const missing = [];
@@ -206,9 +214,11 @@ test("the configuration is edited with the hash that was read", async () => {
 });
 
 test("errors arrive with their codes", async () => {
+  const owner = connect();
+  await owner.ready;
+  await assert.rejects(owner.client.request("no.such.method", {}), /unknown method: no\.such\.method/);
   const { client, ready } = connect({ scopes: ["operator.read"] });
   await ready;
-  await assert.rejects(client.request("no.such.method", {}), /unknown method: no\.such\.method/);
   await assert.rejects(client.request("config.set", { raw: "{}" }), (error) => error.details.code === "MISSING_SCOPE");
 });
 
