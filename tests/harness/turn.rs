@@ -46,8 +46,8 @@ pub fn is_lifecycle_end(frame: &Value, run: &str) -> bool {
 
 /// Payloads of all `chat` and `agent` events of one run, in order.
 pub fn events_of<'a>(frames: &'a [Value], run: &str) -> Vec<&'a Value> {
-    let of_run = |frame: &&Value| matches!(frame["event"].as_str(), Some("chat" | "agent"));
-    frames.iter().filter(of_run).filter(|frame| frame["payload"]["runId"] == run).collect()
+    let of_a_run = |frame: &&Value| matches!(frame["event"].as_str(), Some("chat" | "agent"));
+    frames.iter().filter(of_a_run).map(|frame| &frame["payload"]).filter(|payload| payload["runId"] == run).collect()
 }
 
 /// All text of a message, whose content is a string or a list of parts.
