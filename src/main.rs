@@ -1,4 +1,1 @@
-#[allow(dead_code, unused_imports)]
-mod client;
-
 fn main() {}
