@@ -210,6 +210,7 @@ fn unauthorized_error(message: &str, code: &str, reason: &str, retry: bool, step
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn recorded_refusals_of_credentials() {
     let cli_hint = "set gateway.remote.token to match gateway.auth.token";
     let (configure, renew) = ("update_auth_configuration", "update_auth_credentials");
