@@ -4,7 +4,10 @@
 //! way a file changes, `watch.rs` and `reload.rs` what happens when somebody else changed it.
 
 pub mod aliases;
+pub mod audit;
+pub mod backup;
 pub mod channel_ids;
+pub mod diff;
 pub mod dotenv;
 pub mod duration;
 pub mod edit;
@@ -17,11 +20,13 @@ pub mod include;
 pub mod issue;
 pub mod key_path;
 pub mod load;
+pub mod owner;
 pub mod parse;
 pub mod patch;
 pub mod paths;
 pub mod position;
 pub mod redact;
+pub mod reload;
 pub mod rules;
 #[cfg(test)]
 mod samples;
@@ -33,6 +38,7 @@ pub mod start_rules;
 pub mod substitute;
 pub mod tree;
 pub mod validate;
+pub mod write;
 
 pub use handle::{ConfigHandle, Snapshot};
 pub use issue::{ConfigError, Issue, IssueCode, Phase};
