@@ -7,6 +7,7 @@ pub mod config;
 pub mod devices;
 pub mod events;
 pub mod files;
+pub mod health;
 pub mod logs;
 pub mod model;
 pub mod presence;
