@@ -55,11 +55,11 @@ async fn live(options: RunOptions) -> Outcome {
     let port = sockets.port;
     let log = logging::init(&options)?;
     let mut signals = stop::Signals::listen().map_err(|error| Failure::error(error.to_string()))?;
-    let gateway = boot::start(options, sockets, log.handle().clone()).await?;
+    let mut gateway = boot::start(options, sockets, log.handle().clone()).await?;
     let note = leave_note(&gateway, port)?;
     gateway.services.ready.store(true, Ordering::Relaxed);
     tracing::info!(target: "gateway", "ready");
-    let reason = stop::wait(&mut signals, gateway.tree_ended).await;
+    let reason = stop::wait(&mut signals, &mut gateway.tree).await;
     let outcome = stop::stop(&gateway.services, gateway.tree, &mut signals, reason).await;
     if let Err(error) = std::fs::remove_file(&note) {
         tracing::debug!(%error, "the run file was gone already");

@@ -41,7 +41,7 @@ impl Membership {
                 tracing::debug!(%error, "presence not updated");
             }
         }
-        services.health.clients_changed();
+        services.health.client_joined();
         member
     }
 
@@ -67,7 +67,6 @@ impl Drop for Membership {
                 tracing::debug!(%error, "presence not updated; the entry expires by itself");
             }
         }
-        self.services.health.clients_changed();
     }
 }
 
