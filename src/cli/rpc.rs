@@ -317,8 +317,11 @@ fn identity(open_local: bool, mode: &'static str, scopes: &[Scope]) -> ConnectOp
     ConnectOptions { client_id, mode, scopes, ..ConnectOptions::default() }
 }
 
+/// A method and its parameters.
+pub type Call = (&'static str, Value);
+
 /// Connects without a device, reads what can be read, and reports; never fails.
-pub async fn probe(endpoint: &Endpoint, keys: &GatewayKeys, methods: &[&'static str], limit: Duration) -> Reach {
+pub async fn probe(endpoint: &Endpoint, keys: &GatewayKeys, calls: &[Call], limit: Duration) -> Reach {
     let start = Instant::now();
     let open_local = endpoint.source == UrlSource::Loopback && keys.auth_is_none();
     let options = ConnectOptions {
@@ -333,8 +336,8 @@ pub async fn probe(endpoint: &Endpoint, keys: &GatewayKeys, methods: &[&'static 
     let latency_ms = u64::try_from(start.elapsed().as_millis()).ok();
     client.set_deadline(start + limit);
     let mut reads = Vec::new();
-    for method in methods {
-        reads.push((*method, client.call(method, json!({})).await.map_err(|error| error.to_string())));
+    for (method, params) in calls {
+        reads.push((*method, client.call(method, params.clone()).await.map_err(|error| error.to_string())));
     }
     let reach = Reach { hello: Some(client.hello().clone()), latency_ms, reads, ..Reach::default() };
     client.close().await;

@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::exit::{Failure, Outcome};
+pub use write::write_with;
 
 /// Read, change and check the configuration
 #[derive(Debug, Args)]

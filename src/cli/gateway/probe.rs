@@ -20,7 +20,7 @@ use crate::client::{Endpoint, UrlSource};
 
 /// Milliseconds for each target.
 const TIMEOUT_MS: u64 = 3_000;
-const METHODS: &[&str] = &["health", "status", "system-presence", "config.get"];
+const METHODS: [&str; 4] = ["health", "status", "system-presence", "config.get"];
 
 /// Ask every gateway that could be meant, at the same time
 #[derive(Debug, Args)]
@@ -49,7 +49,8 @@ pub fn run(args: &ProbeArgs, context: &Context) -> Outcome {
     let deadline = args.rpc.deadline(TIMEOUT_MS);
     let candidates = candidates(context, args, &keys)?;
     let start = Instant::now();
-    let ask = |candidate: &Candidate| rpc::probe(&candidate.endpoint, &keys, METHODS, deadline);
+    let calls = METHODS.map(|method| (method, json!({})));
+    let ask = |candidate: &Candidate| rpc::probe(&candidate.endpoint, &keys, &calls, deadline);
     let found = context.block_on(async { join_all(candidates.iter().map(ask)).await })?;
     let probed: Vec<(Candidate, Reach)> = candidates.into_iter().zip(found).collect();
     let document = document(&probed, deadline, start.elapsed(), rpc::epoch_ms());

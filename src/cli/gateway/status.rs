@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::keys::GatewayKeys;
 use crate::cli::listeners::{self, PortUse};
-use crate::cli::rpc::{self, RpcArgs};
+use crate::cli::rpc::{self, Call, RpcArgs};
 use crate::cli::text::{list, number, string};
 use crate::client::{Endpoint, RunFile, UrlSource};
 
@@ -52,9 +52,10 @@ pub fn run(args: &GatewayStatusArgs, context: &Context) -> Outcome {
     let port = rpc::local_port(context, &args.rpc, &keys)?;
     let methods: &[&'static str] =
         if args.require_rpc { &["health", "status", "system-presence", "config.get"] } else { &["health"] };
+    let calls: Vec<Call> = methods.iter().map(|method| (*method, json!({}))).collect();
     let reach = match args.no_probe {
         true => None,
-        false => Some(context.block_on(rpc::probe(&endpoint, &keys, methods, args.rpc.deadline(TIMEOUT_MS)))?),
+        false => Some(context.block_on(rpc::probe(&endpoint, &keys, &calls, args.rpc.deadline(TIMEOUT_MS)))?),
     };
     let facts = Facts {
         keys: &keys,
