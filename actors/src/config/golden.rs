@@ -322,3 +322,63 @@ fn refuses_another_type(path: &str, mut file: Value) {
     let in_a_binding = path.starts_with("bindings[]") && issues.iter().any(|issue| issue.path == "bindings.0");
     assert!(at_its_place || in_a_binding, "{path}: {:?}", texts(&issues));
 }
+
+mod mutations {
+    use proptest::prelude::*;
+
+    use super::super::edit;
+    use super::super::include::Pending;
+    use super::*;
+
+    const SAMPLES: [&str; 3] = [
+        include_str!("testdata/05-secret-providers.json5"),
+        include_str!("testdata/08-other-spellings.json5"),
+        include_str!("testdata/09-remote-and-http.json5"),
+    ];
+
+    /// Cuts a piece out of one sample and puts another piece of it, or an odd character, in its place.
+    fn texts() -> impl Strategy<Value = String> {
+        let odd = prop::sample::select(vec![
+            "",
+            "{",
+            "]",
+            ",",
+            "\"",
+            "null",
+            "[1]",
+            "-1e999",
+            "${X}",
+            "ü",
+            "$include:",
+            "//",
+            "\\u",
+        ]);
+        let place = any::<prop::sample::Index>();
+        (0..SAMPLES.len(), place.clone(), 0_usize..40, odd, place, 0_usize..40).prop_map(
+            |(sample, at, cut, odd, from, copy)| {
+                let chars: Vec<char> = SAMPLES[sample].chars().collect();
+                let (at, from) = (at.index(chars.len()), from.index(chars.len()));
+                let piece = &chars[from..(from + copy).min(chars.len())];
+                let rest = &chars[(at + cut).min(chars.len())..];
+                chars[..at].iter().chain(odd.chars().collect::<Vec<_>>().iter()).chain(piece).chain(rest).collect()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_file_is_refused_or_read_but_never_ends_us(text in texts()) {
+            let (paths, env) = paths_in(Path::new("/nowhere"));
+            match load::from_text(Some(text.clone()), &Pending::new(), &paths, &env) {
+                Ok(snapshot) => {
+                    let mut target = snapshot.source;
+                    target["added"] = json!(1);
+                    if let Ok(edited) = edit::rewrite(&text, &target) {
+                        prop_assert_eq!(super::super::parse::json5(&edited).unwrap(), target);
+                    }
+                }
+                Err(error) => prop_assert!(error.issues.iter().all(|issue| !issue.path.is_empty() && !issue.message.is_empty())),
+            }
+        }
+    }
+}

@@ -88,7 +88,7 @@ pub fn dropped_entries(config: &Value, keys: &[String], new: &Value) -> Vec<Stri
     let matches = |pattern: &&[&str]| {
         pattern.len() == keys.len() && pattern.iter().zip(keys).all(|(part, key)| *part == "*" || part == key)
     };
-    if !GROWN.iter().any(|pattern| matches(pattern)) {
+    if !GROWN.iter().any(matches) {
         return Vec::new();
     }
     let kept = names(new);
