@@ -8,7 +8,6 @@ use std::process::ExitCode;
 use cli::{Failure, Hooks};
 
 fn main() -> ExitCode {
-    let absent = || Failure::error("this build has no gateway");
     let hooks = Hooks {
         serve: |options| {
             eprintln!("{options:#?}");
@@ -18,6 +17,8 @@ fn main() -> ExitCode {
         sessions_export: |_, _| Err(Failure::error("this build has no store")),
         sessions_import: |_, _| Err(Failure::error("this build has no store")),
     };
-    let _ = absent;
-    ExitCode::from(cli::run(std::env::args_os().collect(), std::env::vars_os(), &hooks))
+    // names and values that are no UTF-8 cannot be ours
+    let env =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    ExitCode::from(cli::run(std::env::args_os().collect(), env.collect(), &hooks))
 }

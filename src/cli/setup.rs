@@ -101,33 +101,47 @@ pub fn random_token() -> String {
 /// The configuration with what is missing; `token` is used only if there is no credential and one is needed.
 fn complete(config: &Value, args: &SetupArgs, workspace: &Path, token: &str) -> Value {
     let mut config = config.clone();
-    let mut set = |path: &[&str], value: Value| drop(tree::set(&mut config, path, value)); // these places are objects
-    if let Some(mode) = &args.mode {
-        set(&["gateway", "mode"], json!(mode));
+    let flags: [(&[&str], Option<Value>); 4] = [
+        (&["gateway", "mode"], args.mode.as_ref().map(|mode| json!(mode))),
+        (&["gateway", "remote", "url"], args.remote_url.as_ref().map(|url| json!(url))),
+        (&["gateway", "remote", "token"], args.remote_token.as_ref().map(|token| json!(token))),
+        (&["agents", "defaults", "workspace"], args.workspace.as_ref().map(|dir| json!(dir))),
+    ];
+    for (path, value) in flags {
+        if let Some(value) = value {
+            set(&mut config, path, value);
+        }
     }
-    if let Some(url) = &args.remote_url {
-        set(&["gateway", "remote", "url"], json!(url));
-    }
-    if let Some(token) = &args.remote_token {
-        set(&["gateway", "remote", "token"], json!(token));
-    }
-    if let Some(workspace) = &args.workspace {
-        set(&["agents", "defaults", "workspace"], json!(workspace));
-    }
-    let has = |config: &Value, path: &[&str]| tree::get(config, path).is_some();
     if !has(&config, &["gateway", "mode"]) {
-        drop(tree::set(&mut config, &["gateway", "mode"], json!("local")));
+        set(&mut config, &["gateway", "mode"], json!("local"));
     }
-    if !has(&config, &["agents", "defaults", "workspace"]) && !has(&config, &["agent"]) {
-        drop(tree::set(&mut config, &["agents", "defaults", "workspace"], json!(workspace)));
+    if !has(&config, &["agents", "defaults", "workspace"]) && !has(&config, &["agent", "workspace"]) {
+        set(&mut config, &["agents", "defaults", "workspace"], json!(workspace));
     }
     let local = tree::text(&config, &["gateway", "mode"]) == Some("local");
-    let any = [&["gateway", "auth", "mode"][..], &["gateway", "auth", "token"], &["gateway", "auth", "password"], &["security", "accessToken"]];
-    if local && !any.iter().any(|path| has(&config, path)) {
-        drop(tree::set(&mut config, &["gateway", "auth", "mode"], json!("token")));
-        drop(tree::set(&mut config, &["gateway", "auth", "token"], json!(token)));
+    if local && !CREDENTIALS.iter().any(|path| has(&config, path)) {
+        set(&mut config, &["gateway", "auth", "mode"], json!("token"));
+        set(&mut config, &["gateway", "auth", "token"], json!(token));
     }
     config
+}
+
+/// Places that say how clients prove themselves.
+const CREDENTIALS: [&[&str]; 4] = [
+    &["gateway", "auth", "mode"],
+    &["gateway", "auth", "token"],
+    &["gateway", "auth", "password"],
+    &["security", "accessToken"],
+];
+
+fn has(config: &Value, path: &[&str]) -> bool {
+    tree::get(config, path).is_some()
+}
+
+/// Sets a value whose parents are objects or absent: the configuration was validated before.
+fn set(config: &mut Value, path: &[&str], value: Value) {
+    let placed = tree::set(config, path, value);
+    debug_assert!(placed, "{path:?} leads through a value");
 }
 
 /// The agent that answers when nobody names one.

@@ -55,7 +55,9 @@ impl ConfigArgs {
 
 pub fn run(args: ConfigArgs, context: &Context) -> Outcome {
     match args.command {
-        None => Err(Failure::usage("This release does not have the guided configuration; use \"openclaw config set\".")),
+        None => {
+            Err(Failure::usage("This release does not have the guided configuration; use \"openclaw config set\"."))
+        }
         Some(ConfigCommand::Get(args)) => read::get(&args, context),
         Some(ConfigCommand::Set(args)) => write::set(&args, context),
         Some(ConfigCommand::Unset(args)) => write::unset(&args, context),

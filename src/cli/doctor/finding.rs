@@ -149,6 +149,10 @@ mod tests {
 
     #[test]
     fn sections_come_in_their_order() {
-        assert!(Section::Config < Section::Changes && Section::Gateway < Section::State && Section::Security < Section::Secrets);
+        assert!(
+            Section::Config < Section::Changes
+                && Section::Gateway < Section::State
+                && Section::Security < Section::Secrets
+        );
     }
 }

@@ -34,7 +34,9 @@ fn judge(endpoint: &Endpoint, reach: &Reach, note: Option<&RunFile>, usage: &Por
     let reason = reach.error.as_deref().or(reach.failed_read()).unwrap_or("no reason given");
     let holders: Vec<String> = usage.listeners.iter().map(listeners::Listener::text).collect();
     match (reach.connected() && reach.answer("health").is_some(), note) {
-        (true, _) => Finding::fine(Section::Gateway, format!("Gateway answers at {url} ({})", reach.capability().text())),
+        (true, _) => {
+            Finding::fine(Section::Gateway, format!("Gateway answers at {url} ({})", reach.capability().text()))
+        }
         (false, Some(note)) => {
             let text = format!("Gateway runs (pid {}) but does not answer at {url}: {reason}", note.pid);
             Finding::problem(Section::Gateway, text)

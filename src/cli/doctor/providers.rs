@@ -62,7 +62,9 @@ async fn knock(provider: &str, url: &str) -> Finding {
     match timeout(LIMIT, TcpStream::connect(address)).await {
         Ok(Ok(_)) => Finding::fine(Section::Models, format!("{provider} can be reached at {url}")),
         Ok(Err(error)) => Finding::problem(Section::Models, format!("{provider} cannot be reached at {url}: {error}")),
-        Err(_) => Finding::problem(Section::Models, format!("{provider} did not answer at {url} within {}s", LIMIT.as_secs())),
+        Err(_) => {
+            Finding::problem(Section::Models, format!("{provider} did not answer at {url} within {}s", LIMIT.as_secs()))
+        }
     }
 }
 

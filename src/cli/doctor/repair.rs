@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use jiff::Timestamp;
-use openclaw_actors::config::{aliases, backup, load, tree};
+use openclaw_actors::config::write::{self, Base, Writer};
+use openclaw_actors::config::{aliases, backup, tree};
 use openclaw_actors::files;
 use serde_json::{Value, json};
 
@@ -58,15 +59,22 @@ fn canonical(config: &Value) -> Result<Value, Failure> {
     }
 }
 
-/// The broken file is kept; the good one must load before it takes its place.
+/// The broken file is kept; the writer takes the good one only if it loads.
 fn last_good(context: &Context, path: &Path) -> Result<(), String> {
     let config = &context.paths.config_path;
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-    load::text_is_valid(&text, &context.paths, &context.env)?;
     let broken = fs::read(config).map_err(|error| error.to_string())?;
     let kept = backup::beside(config, &format!(".clobbered.{}", Timestamp::now().strftime("%Y%m%dT%H%M%SZ")));
     files::replace(&kept, &broken).map_err(|error| error.to_string())?;
-    files::replace(config, text.as_bytes()).map_err(|error| error.to_string())?;
+    let writer = Writer {
+        actor: "doctor",
+        base: Base::Any,
+        replace: true,
+        secrets_required: false,
+        version: None,
+        now: Timestamp::now(),
+    };
+    write::replace(&context.paths, &context.env, &writer, &text).map_err(|error| error.to_string())?;
     let (config, kept) = (context.show(config), context.show(&kept));
     context.output.note(format!("Restored {config} from last-known-good; original saved as {kept}."));
     Ok(())
@@ -77,7 +85,9 @@ pub fn gateway_token(context: &Context) -> Finding {
     let token = random_token();
     let written = write_with(context, &|config| Ok(with_token(config, &token)));
     match written {
-        Err(failure) => Finding::problem(Section::Security, format!("no token was written: {}", failure.lines.join("; "))),
+        Err(failure) => {
+            Finding::problem(Section::Security, format!("no token was written: {}", failure.lines.join("; ")))
+        }
         Ok(written) if written.file.is_none() => {
             Finding::note(Section::Security, "a gateway credential is configured already; no token was written")
         }
@@ -89,7 +99,8 @@ fn with_token(config: &Value, token: &str) -> Value {
     let mut config = config.clone();
     let taken = [&["gateway", "auth", "token"][..], &["gateway", "auth", "password"], &["security", "accessToken"]];
     if !taken.iter().any(|path| tree::get(&config, path).is_some()) {
-        drop(tree::set(&mut config, &["gateway", "auth", "token"], json!(token))); // the place is an object or absent
+        let placed = tree::set(&mut config, &["gateway", "auth", "token"], json!(token));
+        debug_assert!(placed, "a validated configuration has an object there or nothing");
     }
     config
 }

@@ -24,16 +24,18 @@ pub fn look(context: &Context) -> Vec<Finding> {
 
 fn token(mode: &str, token: Option<&str>, bind: &str) -> Option<Finding> {
     match (mode, token) {
-        ("none", _) if bind == "loopback" => {
-            Some(Finding::note(Section::Security, "gateway.auth.mode is none: every program of this host may use the gateway"))
-        }
+        ("none", _) if bind == "loopback" => Some(Finding::note(
+            Section::Security,
+            "gateway.auth.mode is none: every program of this host may use the gateway",
+        )),
         ("token", None) => {
             let text = "no gateway token is configured: the gateway makes one for each run\n\
                         openclaw doctor --generate-gateway-token writes one";
             Some(Finding::note(Section::Security, text))
         }
         ("token", Some(token)) if token.chars().count() < TOKEN_CHARS_MIN => {
-            let text = format!("the gateway token is short ({} characters); use a long random one", token.chars().count());
+            let text =
+                format!("the gateway token is short ({} characters); use a long random one", token.chars().count());
             Some(Finding::note(Section::Security, text))
         }
         _ => None,

@@ -35,7 +35,9 @@ fn directory(context: &Context, state: &Path) -> Finding {
             Finding::problem(Section::State, text).with(Repair::CreateDir(state.to_owned()))
         }
         Err(error) => Finding::problem(Section::State, format!("State directory {shown}: {error}")),
-        Ok(meta) if !meta.is_dir() => Finding::problem(Section::State, format!("State directory {shown} is no directory")),
+        Ok(meta) if !meta.is_dir() => {
+            Finding::problem(Section::State, format!("State directory {shown} is no directory"))
+        }
         Ok(_) if access(state, AccessFlags::W_OK | AccessFlags::X_OK).is_err() => {
             Finding::problem(Section::State, format!("State directory {shown} is not writable"))
         }
@@ -55,7 +57,10 @@ fn judge(shown: &str, path: &Path, meta: &Metadata, mode: u32, uid: u32) -> Opti
         return Some(Finding::note(Section::Security, format!("{shown} is a link; its target must be private")));
     }
     if meta.uid() != uid {
-        return Some(Finding::problem(Section::Security, format!("{shown} belongs to another user (uid {})", meta.uid())));
+        return Some(Finding::problem(
+            Section::Security,
+            format!("{shown} belongs to another user (uid {})", meta.uid()),
+        ));
     }
     let found = meta.permissions().mode() & 0o777;
     if found & OTHERS == 0 {

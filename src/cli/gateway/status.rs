@@ -355,30 +355,33 @@ mod tests {
 
     #[test]
     fn a_running_gateway_reads_line_by_line() {
-        assert_eq!(text(&sample()), [
-            "Service: none (no service manager)",
-            "File logs: /tmp/openclaw/openclaw-2026-03-01.log",
-            "",
-            "Config (cli): /s/openclaw.json",
-            "Config (service): /s/openclaw.json",
-            "",
-            "Gateway: bind=loopback (127.0.0.1), port=18789 (env/config)",
-            "Probe target: ws://127.0.0.1:18789",
-            "Dashboard: http://127.0.0.1:18789/",
-            "Probe note: note",
-            "",
-            "CLI version: 1.2.3 (/bin/openclaw)",
-            "Gateway version: 1.2.4",
-            "",
-            "Runtime: running (pid 42, unmanaged)",
-            "Connectivity probe: ok",
-            "RPC probe: ok",
-            "Capability: admin-capable",
-            "",
-            "Listening: 127.0.0.1:18789",
-            "Troubles: run openclaw status",
-            "Troubleshooting: run openclaw doctor",
-        ]);
+        assert_eq!(
+            text(&sample()),
+            [
+                "Service: none (no service manager)",
+                "File logs: /tmp/openclaw/openclaw-2026-03-01.log",
+                "",
+                "Config (cli): /s/openclaw.json",
+                "Config (service): /s/openclaw.json",
+                "",
+                "Gateway: bind=loopback (127.0.0.1), port=18789 (env/config)",
+                "Probe target: ws://127.0.0.1:18789",
+                "Dashboard: http://127.0.0.1:18789/",
+                "Probe note: note",
+                "",
+                "CLI version: 1.2.3 (/bin/openclaw)",
+                "Gateway version: 1.2.4",
+                "",
+                "Runtime: running (pid 42, unmanaged)",
+                "Connectivity probe: ok",
+                "RPC probe: ok",
+                "Capability: admin-capable",
+                "",
+                "Listening: 127.0.0.1:18789",
+                "Troubles: run openclaw status",
+                "Troubleshooting: run openclaw doctor",
+            ]
+        );
     }
 
     #[test]

@@ -60,7 +60,8 @@ fn rows(args: &ListArgs, snapshot: &Snapshot, catalogue: &Catalogue) -> Vec<Valu
     let configured = catalogue.list(View::Configured);
     let models = if args.all || configured.is_empty() { catalogue.list(View::All) } else { configured };
     let wanted = |model: &ModelInfo| args.provider.as_ref().is_none_or(|provider| *provider == model.provider);
-    let rows = models.iter().filter(|model| wanted(model)).map(|model| row(model, snapshot, catalogue, default.as_deref()));
+    let rows =
+        models.iter().filter(|model| wanted(model)).map(|model| row(model, snapshot, catalogue, default.as_deref()));
     rows.filter(|row| !args.local || row["local"] == json!(true)).collect()
 }
 

@@ -10,10 +10,13 @@ use super::exit::Outcome;
 
 /// Show models and their keys
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   openclaw models
   openclaw models status --check
-  openclaw models list --all --json")]
+  openclaw models list --all --json"
+)]
 pub struct ModelsArgs {
     #[command(flatten)]
     pub status: status::StatusArgs,

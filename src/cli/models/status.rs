@@ -35,7 +35,9 @@ pub struct StatusArgs {
 
 pub fn run(args: &StatusArgs, context: &Context) -> Outcome {
     if args.probe {
-        return Err(Failure::usage("This release does not have --probe; \"openclaw doctor\" asks whether providers can be reached."));
+        return Err(Failure::usage(
+            "This release does not have --probe; \"openclaw doctor\" asks whether providers can be reached.",
+        ));
     }
     let snapshot = context.snapshot()?;
     let document = document(snapshot, context, args.agent.as_deref())?;

@@ -107,7 +107,9 @@ fn service(facts: &Facts<'_>) -> Value {
     let local = facts.endpoint.is_some_and(|endpoint| endpoint.source == UrlSource::Loopback);
     let (status, detail) = match facts.pid {
         Some(_) => ("running", "unmanaged"),
-        None if facts.reach.connected() && local => ("unknown", "something answers, but left no note in the state directory"),
+        None if facts.reach.connected() && local => {
+            ("unknown", "something answers, but left no note in the state directory")
+        }
         None => ("stopped", "no gateway of this state directory"),
     };
     json!({
@@ -126,7 +128,9 @@ fn service(facts: &Facts<'_>) -> Value {
 }
 
 fn agents(context: &Context, facts: &Facts<'_>) -> Value {
-    let Some(settings) = facts.settings else { return json!({ "defaultId": "main", "agents": [], "totalSessions": 0 }) };
+    let Some(settings) = facts.settings else {
+        return json!({ "defaultId": "main", "agents": [], "totalSessions": 0 });
+    };
     let default = default_agent(settings);
     let mut ids: Vec<&str> = settings.agents.list.iter().map(|agent| agent.id.as_str()).collect();
     if ids.is_empty() {
@@ -143,7 +147,8 @@ fn agent(context: &Context, facts: &Facts<'_>, settings: &Settings, id: &str) ->
     alone.agents.list.retain(|agent| agent.id == id);
     let workspace = workspace_of(&alone, &context.paths.home, &context.paths.workspace_default);
     let health = facts.reach.answer("health");
-    let told = health.and_then(|health| list(health, "/agents").iter().find(|agent| string(agent, "/agentId") == Some(id)));
+    let told =
+        health.and_then(|health| list(health, "/agents").iter().find(|agent| string(agent, "/agentId") == Some(id)));
     let newest = told.and_then(|agent| number(agent, "/sessions/recent/0/updatedAt"));
     json!({
         "id": id,

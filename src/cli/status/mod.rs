@@ -54,7 +54,8 @@ pub fn run(args: &StatusArgs, context: &Context) -> Outcome {
     let keys = context.keys_or_salvage()?;
     let reach = match rpc::endpoint(context, &args.rpc, &keys) {
         Ok(endpoint) => {
-            let asked = context.block_on(rpc::probe(&endpoint, &keys, &calls(args.deep), args.rpc.deadline(TIMEOUT_MS)))?;
+            let asked =
+                context.block_on(rpc::probe(&endpoint, &keys, &calls(args.deep), args.rpc.deadline(TIMEOUT_MS)))?;
             (Some(endpoint), asked)
         }
         Err(failure) if args.rpc.url.is_some() => return Err(failure),

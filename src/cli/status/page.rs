@@ -184,7 +184,12 @@ fn channels(document: &Value) -> Vec<Vec<String>> {
         let label = string(document, &format!("/health/channelLabels/{id}")).unwrap_or(id);
         let state = if at("connected") || at("running") { "OK" } else { "OFF" };
         let error = string(document, &format!("/health/channels/{id}/lastError")).unwrap_or_default();
-        Some(vec![label.to_owned(), if at("enabled") { "ON" } else { "OFF" }.to_owned(), state.to_owned(), error.to_owned()])
+        Some(vec![
+            label.to_owned(),
+            if at("enabled") { "ON" } else { "OFF" }.to_owned(),
+            state.to_owned(),
+            error.to_owned(),
+        ])
     };
     list(document, "/health/channelOrder").iter().filter_map(row).collect()
 }
@@ -234,7 +239,8 @@ fn health_rows(document: &Value) -> Vec<Vec<String>> {
 
 fn resources(document: &Value) -> Vec<Vec<String>> {
     let size = |pointer: &str| number(document, &format!("/resources/{pointer}")).map_or_else(|| "-".to_owned(), bytes);
-    let count = |key: &str| number(document, &format!("/resources/{key}")).map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let count =
+        |key: &str| number(document, &format!("/resources/{key}")).map_or_else(|| "-".to_owned(), |n| n.to_string());
     let cpu = document.pointer("/resources/cpuPct").and_then(Value::as_f64);
     let mut rows = vec![
         ("Memory (RSS)".to_owned(), size("rssBytes")),
@@ -292,28 +298,48 @@ mod tests {
 
     #[test]
     fn the_verbose_block_has_its_fixed_lines() {
-        assert_eq!(block(&sample()), [
-            "Gateway Status: Running",
-            "Port: 18789",
-            "Uptime: 2h 34m 12s",
-            "Active Sessions: 3",
-            "Connected Channels: 1",
-            "- telegram: connected",
-            "Active Agents: 1",
-            "- main: ready",
-            "Memory Usage: 245 MB",
-            "CPU Usage: 12%",
-        ]);
+        assert_eq!(
+            block(&sample()),
+            [
+                "Gateway Status: Running",
+                "Port: 18789",
+                "Uptime: 2h 34m 12s",
+                "Active Sessions: 3",
+                "Connected Channels: 1",
+                "- telegram: connected",
+                "Active Agents: 1",
+                "- main: ready",
+                "Memory Usage: 245 MB",
+                "CPU Usage: 12%",
+            ]
+        );
     }
 
     #[test]
     fn the_overview_has_the_rows_that_operators_look_for() {
         let rows = overview(&sample(), true);
         let items: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
-        assert_eq!(items, [
-            "OS", "Dashboard", "Tailscale exposure", "Channel", "Update", "Gateway", "Gateway self", "Gateway service", "Agents",
-            "Memory", "Probes", "Events", "Tasks", "Heartbeat", "Last heartbeat", "Sessions",
-        ]);
+        assert_eq!(
+            items,
+            [
+                "OS",
+                "Dashboard",
+                "Tailscale exposure",
+                "Channel",
+                "Update",
+                "Gateway",
+                "Gateway self",
+                "Gateway service",
+                "Agents",
+                "Memory",
+                "Probes",
+                "Events",
+                "Tasks",
+                "Heartbeat",
+                "Last heartbeat",
+                "Sessions",
+            ]
+        );
         let value = |item: &str| rows.iter().find(|row| row[0] == item).map(|row| row[1].clone()).unwrap();
         assert_eq!(
             value("Gateway"),
@@ -328,7 +354,8 @@ mod tests {
         let mut document = sample();
         document["gateway"]["reachable"] = json!(false);
         document["gateway"]["error"] = json!("connect ECONNREFUSED 127.0.0.1:18789");
-        let expected = "local · ws://127.0.0.1:18789 (local loopback) · unreachable (connect ECONNREFUSED 127.0.0.1:18789)";
+        let expected =
+            "local · ws://127.0.0.1:18789 (local loopback) · unreachable (connect ECONNREFUSED 127.0.0.1:18789)";
         assert_eq!(gateway(&document), expected);
         assert_eq!(health_rows(&document)[0][1], "unreachable");
     }
