@@ -233,8 +233,11 @@ impl Gateway<'_> {
         self.is_implicit_local() && self.keys.auth_is_none()
     }
 
-    /// This device's identity; none where it cannot be kept.
+    /// This device's identity; none where it cannot be kept, or where nothing is kept yet: asking creates no state directory.
     fn device(&self) -> Option<DeviceIdentity> {
+        if !self.context.paths.state_dir.is_dir() {
+            return None;
+        }
         DeviceIdentity::load_or_create(&self.context.paths.state_dir, epoch_ms(), &mut rand::rng()).ok()
     }
 
