@@ -13,6 +13,7 @@ use clap::{Args, Subcommand};
 
 use super::context::Context;
 use super::exit::{Failure, Outcome};
+pub use write::write_with;
 
 /// Read, change and check the configuration
 #[derive(Debug, Args)]
@@ -54,7 +55,9 @@ impl ConfigArgs {
 
 pub fn run(args: ConfigArgs, context: &Context) -> Outcome {
     match args.command {
-        None => Err(Failure::usage("This release does not have the guided configuration; use \"openclaw config set\".")),
+        None => {
+            Err(Failure::usage("This release does not have the guided configuration; use \"openclaw config set\"."))
+        }
         Some(ConfigCommand::Get(args)) => read::get(&args, context),
         Some(ConfigCommand::Set(args)) => write::set(&args, context),
         Some(ConfigCommand::Unset(args)) => write::unset(&args, context),

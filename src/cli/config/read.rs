@@ -76,9 +76,8 @@ pub fn file(args: &FileArgs, context: &Context) -> Outcome {
 pub fn validate(args: &ValidateArgs, context: &Context) -> Outcome {
     let path = context.show(&context.paths.config_path);
     match context.loaded() {
-        Ok(snapshot) if !snapshot.exists => {
-            Err(Failure::config(format!("Config file not found: {path}")).line(format!("Create one: {}", context.hint("setup"))))
-        }
+        Ok(snapshot) if !snapshot.exists => Err(Failure::config(format!("Config file not found: {path}"))
+            .line(format!("Create one: {}", context.hint("setup")))),
         Ok(snapshot) if args.json => {
             context.output.json(&valid_document(snapshot))?;
             Ok(Exit::Done)
@@ -129,7 +128,9 @@ fn invalid_document(path: &str, error: &ConfigError) -> Value {
 }
 
 fn invalid_lines(path: &str, error: &ConfigError, fix: &str) -> Vec<String> {
-    let place = |issue: &Issue| issue.position.map(|(line, column)| format!(" (line {line}, column {column})")).unwrap_or_default();
+    let place = |issue: &Issue| {
+        issue.position.map(|(line, column)| format!(" (line {line}, column {column})")).unwrap_or_default()
+    };
     let issues = error.issues.iter().map(|issue| format!("  × {}{}", issue.to_text(), place(issue)));
     std::iter::once(format!("OpenClaw config is invalid: {path}"))
         .chain(issues)

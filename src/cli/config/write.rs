@@ -141,9 +141,9 @@ pub fn unset(args: &UnsetArgs, context: &Context) -> Outcome {
         let keys = key_path::parse(&args.path, config).map_err(|error| Failure::usage(error.to_string()))?;
         let mut changed = config.clone();
         let hint = "Run openclaw config get <path> first if you are unsure of the path.";
-        tree::remove(&mut changed, &keys).map(|_| changed).ok_or_else(|| {
-            Failure::error(format!("Config path not found: {}. Nothing was changed. {hint}", args.path))
-        })
+        tree::remove(&mut changed, &keys)
+            .map(|_| changed)
+            .ok_or_else(|| Failure::error(format!("Config path not found: {}. Nothing was changed. {hint}", args.path)))
     };
     let done = apply(context, &change, args.dry_run, args.verbose)?;
     report(context, args.json, &done, &format!("Removed {}.", args.path))
@@ -157,7 +157,8 @@ pub fn patch(args: &PatchArgs, context: &Context) -> Outcome {
     };
     let patch = parse::config(&text).map_err(|issue| Failure::usage(format!("Error: the patch: {}", issue.message)))?;
     let change = |config: &Value| {
-        let replaced: Result<Vec<KeyPath>, _> = args.replace_path.iter().map(|path| key_path::parse(path, config)).collect();
+        let replaced: Result<Vec<KeyPath>, _> =
+            args.replace_path.iter().map(|path| key_path::parse(path, config)).collect();
         let replaced = replaced.map_err(|error| Failure::usage(error.to_string()))?;
         Ok(patch::merge(config, &patch, Arrays::Replace, &replaced))
     };
@@ -247,7 +248,8 @@ fn apply(context: &Context, change: &Change<'_>, dry_run: bool, verbose: bool) -
     let source = before.map_or_else(|| json!({}), |snapshot| snapshot.source.clone());
     if dry_run {
         let after = change(&source)?;
-        load::check(&after, &context.env).map_err(|issues| failed("Error: Config validation failed", &issues[0].to_text()))?;
+        load::check(&after, &context.env)
+            .map_err(|issues| failed("Error: Config validation failed", &issues[0].to_text()))?;
         let changed: Vec<String> =
             diff::changed(&source, &after).iter().map(|keys| openclaw_actors::config::issue::dotted(keys)).collect();
         return Ok(Done { checked: Some(changed.len()), changed, effect: "Nothing was written." });
@@ -272,10 +274,12 @@ pub fn write_with(context: &Context, change: &Change<'_>) -> Result<Written, Fai
         now: Timestamp::now(),
     };
     let mut refused = None;
-    let make = |config: &Value| change(config).unwrap_or_else(|failure| {
-        refused = Some(failure);
-        config.clone()
-    });
+    let make = |config: &Value| {
+        change(config).unwrap_or_else(|failure| {
+            refused = Some(failure);
+            config.clone()
+        })
+    };
     let written = writer::change(&context.paths, &context.env, &writer, make);
     match refused {
         Some(failure) => Err(failure),
