@@ -18,4 +18,5 @@ pub mod store;
 pub mod supervision;
 pub mod tools;
 pub mod transcript;
+pub mod tree;
 

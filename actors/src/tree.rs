@@ -60,8 +60,7 @@ pub struct TreeArgs {
 /// The running tree.
 pub struct Tree {
     root: ActorRef<Mail<SupervisorMsg>>,
-    /// Ends when the root has ended, which it does only when it gave up or was stopped.
-    pub ended: ractor::concurrency::JoinHandle<()>,
+    ended: ractor::concurrency::JoinHandle<()>,
 }
 
 /// Starts every branch in order. On error everything that was started has been stopped again.
@@ -83,6 +82,11 @@ pub async fn start(args: TreeArgs) -> Result<Tree, SpawnErr> {
 }
 
 impl Tree {
+    /// Resolves when the root has ended by itself: it gave up.
+    pub async fn ended(&mut self) {
+        let _ = (&mut self.ended).await; // however it ended, it is gone
+    }
+
     /// Stops every branch in reverse order. Returns when the last actor has ended or been killed.
     pub async fn stop(self) {
         let limit = BRANCH_STOP * 4;

@@ -245,7 +245,8 @@ mod tests {
 
     #[test]
     fn every_flag_travels_under_its_name() {
-        let args = parse(&["-m", "hi", "--agent", "ops", "--model", "a/b", "--deliver", "--reply-to", "x", "--timeout", "5"]);
+        let args =
+            parse(&["-m", "hi", "--agent", "ops", "--model", "a/b", "--deliver", "--reply-to", "x", "--timeout", "5"]);
         let expected = json!({
             "agentId": "ops", "model": "a/b", "replyTo": "x", "message": "hi",
             "deliver": true, "timeout": 5, "idempotencyKey": "k"
@@ -261,7 +262,8 @@ mod tests {
 
     #[test]
     fn an_answer_is_its_texts_and_attachments() {
-        let answer = json!({ "result": { "payloads": [{ "text": "one", "mediaUrl": null }, { "mediaUrl": "file:///a.png" }] } });
+        let answer =
+            json!({ "result": { "payloads": [{ "text": "one", "mediaUrl": null }, { "mediaUrl": "file:///a.png" }] } });
         assert_eq!(lines(&answer), ["one", "MEDIA: file:///a.png"]);
     }
 

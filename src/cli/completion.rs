@@ -23,10 +23,13 @@ pub struct CompletionArgs {
 
 pub fn run(args: &CompletionArgs, context: &Context) -> Outcome {
     if args.install {
-        return Err(Failure::usage("This release does not install the script; redirect the output as the examples show."));
+        return Err(Failure::usage(
+            "This release does not install the script; redirect the output as the examples show.",
+        ));
     }
     let shell = args.shell.or_else(|| context.env.non_empty("SHELL").and_then(Shell::from_shell_path));
-    let shell = shell.ok_or_else(|| Failure::usage("Which shell? Use --shell bash, zsh, fish, powershell or elvish."))?;
+    let shell =
+        shell.ok_or_else(|| Failure::usage("Which shell? Use --shell bash, zsh, fish, powershell or elvish."))?;
     context.output.line(script(shell).trim_end())?;
     Ok(Exit::Done)
 }

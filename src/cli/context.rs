@@ -6,14 +6,12 @@ use std::cell::OnceCell;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
-use openclaw_actors::config::dotenv;
 use openclaw_actors::config::env::Env;
-use openclaw_actors::config::issue::ConfigError;
 use openclaw_actors::config::load;
+use openclaw_actors::config::parse;
 use openclaw_actors::config::paths::{self, ConfigOrigin, PathInputs, Paths};
 use openclaw_actors::config::settings::{SecretInput, SecretSource};
-use openclaw_actors::config::snapshot::Snapshot;
-use openclaw_actors::config::parse;
+use openclaw_actors::config::{ConfigError, Snapshot, dotenv};
 use openclaw_actors::logs::directory;
 use openclaw_actors::logs::path::LogPath;
 use serde_json::Value;
@@ -119,7 +117,8 @@ impl Context {
     pub fn keys_of(&self, snapshot: &Snapshot) -> Result<GatewayKeys, Failure> {
         let gateway = &snapshot.settings.gateway;
         let inputs = [&gateway.auth.token, &gateway.auth.password, &gateway.remote.token, &gateway.remote.password];
-        let is_exec = |input: &&Option<SecretInput>| matches!(input, Some(SecretInput::Ref { source: SecretSource::Exec, .. }));
+        let is_exec =
+            |input: &&Option<SecretInput>| matches!(input, Some(SecretInput::Ref { source: SecretSource::Exec, .. }));
         let mut secrets = snapshot.secrets.clone();
         if inputs.iter().any(is_exec) {
             self.block_on(secrets.resolve_exec(&snapshot.value, &snapshot.env))?;
@@ -140,7 +139,8 @@ impl Context {
     pub fn env_port(&self) -> Result<Option<u16>, Failure> {
         let Some(text) = self.env.non_empty("OPENCLAW_GATEWAY_PORT") else { return Ok(None) };
         let port = text.parse().ok().filter(|port| *port > 0);
-        port.map(Some).ok_or_else(|| Failure::usage(format!("OPENCLAW_GATEWAY_PORT \"{text}\" is no port from 1 to 65535")))
+        port.map(Some)
+            .ok_or_else(|| Failure::usage(format!("OPENCLAW_GATEWAY_PORT \"{text}\" is no port from 1 to 65535")))
     }
 
     /// Where the gateway of this profile logs.

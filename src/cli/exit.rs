@@ -15,8 +15,6 @@ pub enum Exit {
     Done,
     /// Usage error, refused request, unreachable gateway, failed validation.
     Failed,
-    /// Something needs attention soon (`models status --check`).
-    Attention,
     /// The service must not be restarted before somebody repairs its configuration.
     Configuration,
 }
@@ -26,7 +24,6 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
-            Self::Attention => 2,
             Self::Configuration => 78,
         }
     }
@@ -123,8 +120,8 @@ mod tests {
 
     #[test]
     fn every_ending_has_its_own_code() {
-        let codes = [Exit::Done, Exit::Failed, Exit::Attention, Exit::Configuration].map(Exit::code);
-        assert_eq!(codes, [0, 1, 2, 78]);
+        let codes = [Exit::Done, Exit::Failed, Exit::Configuration].map(Exit::code);
+        assert_eq!(codes, [0, 1, 78]);
     }
 
     #[test]

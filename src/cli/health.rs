@@ -161,14 +161,17 @@ mod tests {
 
     #[test]
     fn the_default_agent_is_shown_in_full() {
-        assert_eq!(lines(&sample(), false), [
-            "Telegram: configured",
-            "Gateway event loop: ok max=253ms p99=40ms util=0.08 cpu=0.026",
-            "Agents: main (default), ops",
-            "Heartbeat interval: disabled (main)",
-            "Session store (main): /s/main (2 entries)",
-            "- agent:main:main (3m ago)",
-        ]);
+        assert_eq!(
+            lines(&sample(), false),
+            [
+                "Telegram: configured",
+                "Gateway event loop: ok max=253ms p99=40ms util=0.08 cpu=0.026",
+                "Agents: main (default), ops",
+                "Heartbeat interval: disabled (main)",
+                "Session store (main): /s/main (2 entries)",
+                "- agent:main:main (3m ago)",
+            ]
+        );
     }
 
     #[test]

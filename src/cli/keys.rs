@@ -101,7 +101,9 @@ mod tests {
 
     #[test]
     fn a_plain_file_is_read_without_the_loader() {
-        let keys = plain("{ gateway: { mode: 'local', port: 2000, auth: { token: 'canary' } }, agents: { x: '${Y}' } }").unwrap();
+        let keys =
+            plain("{ gateway: { mode: 'local', port: 2000, auth: { token: 'canary' } }, agents: { x: '${Y}' } }")
+                .unwrap();
         assert_eq!((keys.port, keys.token.as_deref(), keys.bind_mode()), (Some(2000), Some("canary"), "loopback"));
         assert!(!keys.remote_mode && !keys.auth_is_none());
     }

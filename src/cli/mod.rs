@@ -161,7 +161,7 @@ impl Command {
     fn json(&self) -> bool {
         match self {
             Self::Gateway(args) => args.json(),
-            Self::Status(args) => args.json,
+            Self::Status(args) => args.rpc.json,
             Self::Health(args) => args.rpc.json,
             Self::Logs(args) => args.rpc.json,
             Self::Doctor(args) => args.json,

@@ -54,11 +54,6 @@ impl Output {
         self.line(serde_json::to_string_pretty(document)?)
     }
 
-    /// One object of a stream of lines.
-    pub fn json_line(&self, object: &Value) -> io::Result<()> {
-        self.line(object.to_string())
-    }
-
     /// A note, a warning or progress. A closed stderr loses it, which is what whoever closed it wanted.
     pub fn note(&self, text: impl AsRef<str>) {
         let _ = writeln!(io::stderr().lock(), "{}", text.as_ref()); // nowhere else to say it

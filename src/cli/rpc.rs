@@ -22,7 +22,8 @@ use super::keys::GatewayKeys;
 use super::scopes;
 use super::text::string;
 use crate::client::{
-    self, Client, ClientError, ConnectOptions, Endpoint, EndpointError, EndpointInputs, GivenCredentials, RunFile, UrlSource,
+    self, Client, ClientError, ConnectOptions, Endpoint, EndpointError, EndpointInputs, GivenCredentials, RunFile,
+    UrlSource,
 };
 
 /// Silence after which people are told what we wait for.
@@ -85,12 +86,6 @@ pub struct Gateway<'a> {
 
 /// An open connection, for commands that call more than once.
 pub struct Link(Client);
-
-impl Link {
-    pub fn hello(&self) -> &Value {
-        self.0.hello()
-    }
-}
 
 /// Finds out which gateway is meant; connects to nothing.
 pub fn locate<'a>(context: &'a Context, args: &RpcArgs, invalid: Invalid) -> Result<Gateway<'a>, Failure> {
@@ -159,10 +154,6 @@ impl Gateway<'_> {
         &self.keys
     }
 
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
-    }
-
     /// Nobody named an address: a command may look at local files instead.
     pub fn is_implicit_local(&self) -> bool {
         self.endpoint.source == UrlSource::Loopback
@@ -208,11 +199,18 @@ impl Gateway<'_> {
 
     /// A connection for several calls, with the scopes of `method`.
     pub async fn open(&self, method: &str, params: &Value, limit: Duration) -> Result<Link, Failure> {
-        let work = self.connect(&scopes::needed(method, params), limit);
+        let scopes = scopes::needed(method, params);
+        let work = self.connect(&scopes, limit);
         self.patient(work).await.map(Link).map_err(|error| self.failure(error))
     }
 
-    pub async fn call_on(&self, link: &mut Link, method: &str, params: Value, limit: Duration) -> Result<Value, Failure> {
+    pub async fn call_on(
+        &self,
+        link: &mut Link,
+        method: &str,
+        params: Value,
+        limit: Duration,
+    ) -> Result<Value, Failure> {
         link.0.set_deadline(Instant::now() + limit);
         link.0.call(method, params).await.map_err(|error| self.failure(error))
     }
@@ -235,8 +233,11 @@ impl Gateway<'_> {
         self.is_implicit_local() && self.keys.auth_is_none()
     }
 
-    /// This device's identity; none where it cannot be kept.
+    /// This device's identity; none where it cannot be kept, or where nothing is kept yet: asking creates no state directory.
     fn device(&self) -> Option<DeviceIdentity> {
+        if !self.context.paths.state_dir.is_dir() {
+            return None;
+        }
         DeviceIdentity::load_or_create(&self.context.paths.state_dir, epoch_ms(), &mut rand::rng()).ok()
     }
 
@@ -281,13 +282,17 @@ impl Gateway<'_> {
                 .fact("reason", detail),
             ClientError::Closed { code, reason } => {
                 let text = if reason.is_empty() { "no close reason".to_owned() } else { reason };
-                Failure::new(TRANSPORT, format!("gateway closed ({code}): {text}")).fact("kind", "closed").fact("reason", text)
+                Failure::new(TRANSPORT, format!("gateway closed ({code}): {text}"))
+                    .fact("kind", "closed")
+                    .fact("reason", text)
             }
             ClientError::Timeout { what, limit } => {
                 let text = format!("gateway timeout after {}ms waiting for {what}", limit.as_millis());
                 Failure::new(TRANSPORT, text).fact("kind", "timeout").fact("reason", what)
             }
-            ClientError::Malformed(what) => Failure::new(TRANSPORT, format!("the gateway sent {what}")).fact("kind", "protocol"),
+            ClientError::Malformed(what) => {
+                Failure::new(TRANSPORT, format!("the gateway sent {what}")).fact("kind", "protocol")
+            }
         };
         let mut failure = self.details().into_iter().fold(failure, Failure::line);
         failure.gateway = Some(json!({
@@ -317,8 +322,11 @@ fn identity(open_local: bool, mode: &'static str, scopes: &[Scope]) -> ConnectOp
     ConnectOptions { client_id, mode, scopes, ..ConnectOptions::default() }
 }
 
+/// A method and its parameters.
+pub type Call = (&'static str, Value);
+
 /// Connects without a device, reads what can be read, and reports; never fails.
-pub async fn probe(endpoint: &Endpoint, keys: &GatewayKeys, methods: &[&'static str], limit: Duration) -> Reach {
+pub async fn probe(endpoint: &Endpoint, keys: &GatewayKeys, calls: &[Call], limit: Duration) -> Reach {
     let start = Instant::now();
     let open_local = endpoint.source == UrlSource::Loopback && keys.auth_is_none();
     let options = ConnectOptions {
@@ -333,8 +341,8 @@ pub async fn probe(endpoint: &Endpoint, keys: &GatewayKeys, methods: &[&'static 
     let latency_ms = u64::try_from(start.elapsed().as_millis()).ok();
     client.set_deadline(start + limit);
     let mut reads = Vec::new();
-    for method in methods {
-        reads.push((*method, client.call(method, json!({})).await.map_err(|error| error.to_string())));
+    for (method, params) in calls {
+        reads.push((*method, client.call(method, params.clone()).await.map_err(|error| error.to_string())));
     }
     let reach = Reach { hello: Some(client.hello().clone()), latency_ms, reads, ..Reach::default() };
     client.close().await;

@@ -17,10 +17,13 @@ const TIMEOUT_MS: u64 = 10_000;
 
 /// List, clean up, export and import conversations
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   openclaw sessions
   openclaw sessions list --active 60 --json
-  openclaw sessions export --output sessions")]
+  openclaw sessions export --output sessions"
+)]
 pub struct SessionsArgs {
     #[command(flatten)]
     pub list: ListArgs,
@@ -154,7 +157,9 @@ pub fn run(args: &SessionsArgs, context: &Context, hooks: &Hooks) -> Outcome {
 
 fn run_list(args: &ListArgs, context: &Context, hooks: &Hooks) -> Outcome {
     if args.store.is_some() {
-        return Err(Failure::usage("This release keeps sessions in its own store; use \"openclaw sessions import\" for other files."));
+        return Err(Failure::usage(
+            "This release keeps sessions in its own store; use \"openclaw sessions import\" for other files.",
+        ));
     }
     let params = list_params(args)?;
     let gateway = rpc::locate(context, &args.rpc, Invalid::Stops)?;
@@ -183,12 +188,13 @@ fn run_list(args: &ListArgs, context: &Context, hooks: &Hooks) -> Outcome {
 
 fn list_params(args: &ListArgs) -> Result<Value, Failure> {
     const ALL: u64 = 1_000_000;
-    let limit = match args.limit.as_str() {
-        "all" => ALL,
-        text => text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| {
-            Failure::usage(format!("Invalid --limit \"{text}\". Use a positive number or \"all\"."))
-        })?,
-    };
+    let limit =
+        match args.limit.as_str() {
+            "all" => ALL,
+            text => text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| {
+                Failure::usage(format!("Invalid --limit \"{text}\". Use a positive number or \"all\"."))
+            })?,
+        };
     let mut params = Map::new();
     params.insert("limit".into(), json!(limit));
     params.insert("includeGlobal".into(), json!(true));
@@ -315,7 +321,10 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(params("openclaw sessions cleanup --dry-run"), json!({}));
-        assert_eq!(params("openclaw sessions cleanup --enforce --agent ops"), json!({ "agent": "ops", "enforce": true }));
+        assert_eq!(
+            params("openclaw sessions cleanup --enforce --agent ops"),
+            json!({ "agent": "ops", "enforce": true })
+        );
         let lines = cleanup_lines(&json!({ "dryRun": true, "beforeCount": 3, "afterCount": 1, "pruned": 2 }));
         assert_eq!(lines[2], "Entries: 3 -> 1 (remove 2)");
         assert_eq!(lines[5], "Would prune stale: 2");

@@ -2,10 +2,15 @@
 //!
 //! Invariant: a piped table has one line per row and no wrapping, so that `awk` and `grep` can read it.
 
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ContentArrangement, ContentLineStyle, LineStyle, Table, TableStyle};
 
 /// Box drawing with full lines between columns and none between rows.
-const BOX: &str = "││──├─┼┤│    ┬┴┌┐└┘";
+const BOX: TableStyle = TableStyle::new()
+    .top_border(LineStyle::new('┌', '─', '┬', '┐'))
+    .header_lines(ContentLineStyle::new('│', '│', '│'))
+    .header_separator(LineStyle::new('├', '─', '┼', '┤'))
+    .content_lines(ContentLineStyle::new('│', '│', '│'))
+    .bottom_border(LineStyle::new('└', '─', '┴', '┘'));
 
 /// How a table is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +32,7 @@ pub fn render(header: &[&str], rows: &[Vec<String>], frame: Frame) -> String {
 
 fn boxed(header: &[&str], rows: &[Vec<String>], width: u16) -> String {
     let mut table = Table::new();
-    table.load_preset(BOX).set_content_arrangement(ContentArrangement::Dynamic).set_width(width).set_header(header);
+    table.load_style(BOX).set_content_arrangement(ContentArrangement::Dynamic).set_width(width).set_header(header);
     for row in rows {
         table.add_row(row);
     }

@@ -175,30 +175,32 @@ mod tests {
             "openclaw gateway --frobnicate",
             &["OpenClaw does not recognize option \"--frobnicate\".", "Try: openclaw gateway --help"],
         );
-        check("openclaw --frobnicate=1 status", &[
-            "OpenClaw does not recognize option \"--frobnicate\".",
-            "Try: openclaw --help",
-        ]);
+        check(
+            "openclaw --frobnicate=1 status",
+            &["OpenClaw does not recognize option \"--frobnicate\".", "Try: openclaw status --help"],
+        );
         check("openclaw frobnicate", &["Unknown command: openclaw frobnicate", "Help: openclaw --help"]);
-        check("openclaw gateway statsu", &[
-            "Unknown command: openclaw gateway statsu",
-            "Did you mean: status",
-            "Help: openclaw --help",
-        ]);
-        check("openclaw agent --agent main", &[
-            "Missing required option \"-m, --message <text>\".",
-            "Try: openclaw agent --help",
-        ]);
+        check(
+            "openclaw gateway statsu",
+            &["Unknown command: openclaw gateway statsu", "Did you mean: status", "Help: openclaw --help"],
+        );
+        check(
+            "openclaw agent --agent main",
+            &["Missing required option \"-m, --message <text>\".", "Try: openclaw agent --help"],
+        );
         check("openclaw config get", &["Missing required argument \"<path>\".", "Try: openclaw config get --help"]);
         check("openclaw status now", &["Too many arguments for this command.", "Try: openclaw status --help"]);
-        check("openclaw health --timeout soon", &[
-            "Invalid value \"soon\" for --timeout: invalid digit found in string",
-            "Try: openclaw health --help",
-        ]);
-        check("openclaw --log-level loud health", &[
-            "Invalid value \"loud\" for --log-level. Use silent, fatal, error, warn, info, debug, trace.",
-            "Try: openclaw health --help",
-        ]);
+        check(
+            "openclaw health --timeout soon",
+            &["Invalid value \"soon\" for --timeout: invalid digit found in string", "Try: openclaw health --help"],
+        );
+        check(
+            "openclaw --log-level loud health",
+            &[
+                "Invalid value \"loud\" for --log-level. Use silent, fatal, error, warn, info, debug, trace.",
+                "Try: openclaw health --help",
+            ],
+        );
         check("openclaw cron list", &["This release does not have \"openclaw cron\"."]);
         check("openclaw gateway install --force", &["This release does not have \"openclaw gateway install\"."]);
     }

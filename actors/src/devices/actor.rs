@@ -149,6 +149,11 @@ impl DevicesState {
                 return;
             }
             Admittance::Covered => self.paired.get(&claim.device_id).cloned(),
+            // Somebody is being asked about this device already: nothing is granted behind that question's back.
+            Admittance::Silent(reason) if self.is_asked_about(&claim.device_id, now) => {
+                let _ = reply.send(Err(self.ask(claim, reason, now))); // the asker may have gone
+                return;
+            }
             Admittance::Silent(_) => {
                 let known = self.paired.get(&claim.device_id);
                 let new_id = || Uuid::new_v4().to_string();
@@ -169,6 +174,10 @@ impl DevicesState {
         record.last_seen_at_ms = Some(now);
         record.last_seen_reason = Some("connect".into());
         self.store(me, record, reply, move |_| Ok(token));
+    }
+
+    fn is_asked_about(&self, device_id: &str, now: u64) -> bool {
+        self.pending.get(device_id).is_some_and(|pending| !pending.silent && !pairing::expired(pending, now))
     }
 
     fn ask(&mut self, claim: &Claim, reason: Reason, now: u64) -> PairingRefused {

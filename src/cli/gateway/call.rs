@@ -83,7 +83,10 @@ mod tests {
 
     #[test]
     fn only_a_refusal_gets_the_prefix() {
-        assert_eq!(failed(Failure::new(rpc::REQUEST, "unknown method: x")).message(), "Gateway call failed: unknown method: x");
+        assert_eq!(
+            failed(Failure::new(rpc::REQUEST, "unknown method: x")).message(),
+            "Gateway call failed: unknown method: x"
+        );
         assert_eq!(failed(Failure::new(rpc::TRANSPORT, "not reachable")).message(), "not reachable");
     }
 }

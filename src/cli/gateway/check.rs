@@ -104,7 +104,14 @@ pub fn check(facts: &Facts<'_>) -> Result<Listen, Failure> {
             return Err(refused(reason).line("For example: openclaw config set gateway.auth.token <token>"));
         }
     }
-    Ok(Listen { port, port_source, bind: settings.gateway.bind, hosts, auth_mode, credentials: of_mode(auth_mode, credentials) })
+    Ok(Listen {
+        port,
+        port_source,
+        bind: settings.gateway.bind,
+        hosts,
+        auth_mode,
+        credentials: of_mode(auth_mode, credentials),
+    })
 }
 
 fn refused(message: impl Into<String>) -> Failure {
@@ -347,8 +354,7 @@ mod tests {
         let settings = local();
         let start = |bind, auth, env: Credentials, in_container| {
             let flags = RunFlags { bind: Some(bind), auth, ..RunFlags::default() };
-            let facts =
-                Facts { env_credentials: env, in_container, ..facts(&flags, valid(&settings)) };
+            let facts = Facts { env_credentials: env, in_container, ..facts(&flags, valid(&settings)) };
             check(&facts).map_err(|failure| failure.message().to_owned())
         };
         let text = start(Bind::Lan, None, Credentials::default(), false).unwrap_err();
@@ -382,7 +388,9 @@ mod tests {
     #[test]
     fn published_secrets_and_half_a_proxy_are_refused() {
         let (flags, settings) = (RunFlags::default(), local());
-        for config in [credentials(Some("change-me-now"), None), credentials(None, Some("change-me-to-a-strong-password"))] {
+        for config in
+            [credentials(Some("change-me-now"), None), credentials(None, Some("change-me-to-a-strong-password"))]
+        {
             let facts = Facts { config_credentials: config, ..facts(&flags, valid(&settings)) };
             assert!(refusal(&facts).contains("published example placeholder"));
         }

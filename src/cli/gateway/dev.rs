@@ -22,10 +22,17 @@ pub fn prepare(context: &Context, by_flag: bool, reset: bool) -> Result<(), Fail
     let workspace = workspace_dir(&paths.workspace_default, paths.profile.as_deref());
     if reset {
         if let Some(note) = RunFile::read(&paths.state_dir) {
-            return Err(Failure::error(format!("A gateway (pid {}) uses this state directory; stop it before --reset.", note.pid)));
+            return Err(Failure::error(format!(
+                "A gateway (pid {}) uses this state directory; stop it before --reset.",
+                note.pid
+            )));
         }
         let to = suffixed(&paths.state_dir, &format!(".reset-{}", Zoned::now().strftime("%Y%m%d-%H%M%S")));
-        move_away(&[(&paths.state_dir, &to), (&paths.config_path, &to.join("openclaw.json")), (&workspace, &to.join("workspace"))])?;
+        move_away(&[
+            (&paths.state_dir, &to),
+            (&paths.config_path, &to.join("openclaw.json")),
+            (&workspace, &to.join("workspace")),
+        ])?;
         context.output.note(format!("Dev state moved to {}", context.show(&to)));
     }
     if !paths.config_path.exists() {
@@ -78,9 +85,8 @@ fn move_away(moves: &[(&Path, &Path)]) -> Result<(), Failure> {
         if let Some(parent) = to.parent() {
             files::ensure_dir(parent)?;
         }
-        fs::rename(from, to).map_err(|error| {
-            Failure::error(format!("cannot move {} to {}: {error}", from.display(), to.display()))
-        })?;
+        fs::rename(from, to)
+            .map_err(|error| Failure::error(format!("cannot move {} to {}: {error}", from.display(), to.display())))?;
     }
     Ok(())
 }

@@ -181,9 +181,10 @@ fn absent(args: &RunArgs, supervised: bool) -> Result<(), Failure> {
 }
 
 fn port(text: &str) -> Result<u16, Failure> {
-    text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-        Failure::usage("Invalid --port. Use a port number from 1 to 65535, for example 18789.")
-    })
+    text.parse()
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| Failure::usage("Invalid --port. Use a port number from 1 to 65535, for example 18789."))
 }
 
 fn bind(args: &RunArgs) -> Result<(Option<Bind>, Option<Ipv4Addr>), Failure> {

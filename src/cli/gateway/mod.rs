@@ -21,11 +21,14 @@ use flags::RunArgs;
 
 /// Run the gateway, or look at one that runs
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "Examples:
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
   openclaw gateway
   openclaw gateway --port 19000 --verbose
   openclaw gateway status --deep
-  openclaw gateway call health --json")]
+  openclaw gateway call health --json"
+)]
 pub struct GatewayArgs {
     #[command(flatten)]
     pub run: RunArgs,

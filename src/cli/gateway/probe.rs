@@ -20,7 +20,7 @@ use crate::client::{Endpoint, UrlSource};
 
 /// Milliseconds for each target.
 const TIMEOUT_MS: u64 = 3_000;
-const METHODS: &[&str] = &["health", "status", "system-presence", "config.get"];
+const METHODS: [&str; 4] = ["health", "status", "system-presence", "config.get"];
 
 /// Ask every gateway that could be meant, at the same time
 #[derive(Debug, Args)]
@@ -49,8 +49,9 @@ pub fn run(args: &ProbeArgs, context: &Context) -> Outcome {
     let deadline = args.rpc.deadline(TIMEOUT_MS);
     let candidates = candidates(context, args, &keys)?;
     let start = Instant::now();
-    let ask = |candidate: &Candidate| rpc::probe(&candidate.endpoint, &keys, METHODS, deadline);
-    let found = context.block_on(async { join_all(candidates.iter().map(ask)).await })?;
+    let calls = METHODS.map(|method| (method, json!({})));
+    let asked = candidates.iter().map(|candidate| rpc::probe(&candidate.endpoint, &keys, &calls, deadline));
+    let found = context.block_on(async { join_all(asked).await })?;
     let probed: Vec<(Candidate, Reach)> = candidates.into_iter().zip(found).collect();
     let document = document(&probed, deadline, start.elapsed(), rpc::epoch_ms());
     if args.rpc.json {
@@ -240,11 +241,7 @@ fn lines(document: &Value) -> Vec<String> {
     }
     lines.extend(["", "Discovery (this machine)", "Not available in this release.", "", "Targets"].map(str::to_owned));
     for target in targets {
-        lines.push(format!(
-            "{} {}",
-            string(target, "/label").unwrap_or("?"),
-            string(target, "/url").unwrap_or("?")
-        ));
+        lines.push(format!("{} {}", string(target, "/label").unwrap_or("?"), string(target, "/url").unwrap_or("?")));
         lines.push(format!("  Connect: {}", connect(target)));
     }
     lines
@@ -291,7 +288,10 @@ mod tests {
         assert_eq!(document["degraded"], json!(false));
         assert_eq!(document["primaryTargetId"], "localLoopback");
         let text = lines(&document);
-        assert_eq!(text[..5], ["Gateway Status", "Reachable: yes", "Capability: admin-capable", "RPC: ok", "Probe budget: 3000ms"]);
+        assert_eq!(
+            text[..5],
+            ["Gateway Status", "Reachable: yes", "Capability: admin-capable", "RPC: ok", "Probe budget: 3000ms"]
+        );
         assert_eq!(text.last().unwrap(), "  Connect: ok (4ms) · Capability: admin-capable · Read probe: ok");
     }
 

@@ -8,9 +8,8 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use openclaw_actors::config::env::Env;
-use openclaw_actors::config::issue::{Issue, IssueCode};
 use openclaw_actors::config::paths::Paths;
-use openclaw_actors::config::snapshot::Snapshot;
+use openclaw_actors::config::{Issue, IssueCode, Snapshot};
 
 use super::check::{self, ConfigState, Credentials, Facts, Listen};
 use super::dev;
@@ -59,7 +58,9 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
         context.output.note(format!("{flag} is accepted and has no effect in this release."));
     }
     if flags.password.is_some() {
-        context.output.note("Warning: --password shows in process lists; use --password-file or OPENCLAW_GATEWAY_PASSWORD.");
+        context
+            .output
+            .note("Warning: --password shows in process lists; use --password-file or OPENCLAW_GATEWAY_PASSWORD.");
     }
     if let Some(path) = &flags.password_file {
         flags.password = Some(password_file(&context.cwd.join(path))?);
@@ -129,7 +130,10 @@ fn facts<'a>(
         flags,
         config,
         config_credentials: Credentials { token: keys.token, password: keys.password },
-        env_credentials: Credentials { token: env("OPENCLAW_GATEWAY_TOKEN"), password: env("OPENCLAW_GATEWAY_PASSWORD") },
+        env_credentials: Credentials {
+            token: env("OPENCLAW_GATEWAY_TOKEN"),
+            password: env("OPENCLAW_GATEWAY_PASSWORD"),
+        },
         env_port: context.env_port()?,
         port_default: context.paths.port_default,
         config_path: context.show(&context.paths.config_path),
@@ -190,7 +194,8 @@ mod tests {
 
     #[test]
     fn a_password_file_loses_one_line_break_and_nothing_else() {
-        for (content, expected) in [("secret\n", "secret"), ("secret\r\n", "secret"), (" s \n\n", " s \n"), ("s", "s")] {
+        for (content, expected) in [("secret\n", "secret"), ("secret\r\n", "secret"), (" s \n\n", " s \n"), ("s", "s")]
+        {
             let (_dir, path) = file(content.as_bytes());
             assert_eq!(password_file(&path).unwrap(), expected, "{content:?}");
         }

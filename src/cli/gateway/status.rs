@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::keys::GatewayKeys;
 use crate::cli::listeners::{self, PortUse};
-use crate::cli::rpc::{self, RpcArgs};
+use crate::cli::rpc::{self, Call, RpcArgs};
 use crate::cli::text::{list, number, string};
 use crate::client::{Endpoint, RunFile, UrlSource};
 
@@ -52,9 +52,10 @@ pub fn run(args: &GatewayStatusArgs, context: &Context) -> Outcome {
     let port = rpc::local_port(context, &args.rpc, &keys)?;
     let methods: &[&'static str] =
         if args.require_rpc { &["health", "status", "system-presence", "config.get"] } else { &["health"] };
+    let calls: Vec<Call> = methods.iter().map(|method| (*method, json!({}))).collect();
     let reach = match args.no_probe {
         true => None,
-        false => Some(context.block_on(rpc::probe(&endpoint, &keys, methods, args.rpc.deadline(TIMEOUT_MS)))?),
+        false => Some(context.block_on(rpc::probe(&endpoint, &keys, &calls, args.rpc.deadline(TIMEOUT_MS)))?),
     };
     let facts = Facts {
         keys: &keys,
@@ -354,30 +355,33 @@ mod tests {
 
     #[test]
     fn a_running_gateway_reads_line_by_line() {
-        assert_eq!(text(&sample()), [
-            "Service: none (no service manager)",
-            "File logs: /tmp/openclaw/openclaw-2026-03-01.log",
-            "",
-            "Config (cli): /s/openclaw.json",
-            "Config (service): /s/openclaw.json",
-            "",
-            "Gateway: bind=loopback (127.0.0.1), port=18789 (env/config)",
-            "Probe target: ws://127.0.0.1:18789",
-            "Dashboard: http://127.0.0.1:18789/",
-            "Probe note: note",
-            "",
-            "CLI version: 1.2.3 (/bin/openclaw)",
-            "Gateway version: 1.2.4",
-            "",
-            "Runtime: running (pid 42, unmanaged)",
-            "Connectivity probe: ok",
-            "RPC probe: ok",
-            "Capability: admin-capable",
-            "",
-            "Listening: 127.0.0.1:18789",
-            "Troubles: run openclaw status",
-            "Troubleshooting: run openclaw doctor",
-        ]);
+        assert_eq!(
+            text(&sample()),
+            [
+                "Service: none (no service manager)",
+                "File logs: /tmp/openclaw/openclaw-2026-03-01.log",
+                "",
+                "Config (cli): /s/openclaw.json",
+                "Config (service): /s/openclaw.json",
+                "",
+                "Gateway: bind=loopback (127.0.0.1), port=18789 (env/config)",
+                "Probe target: ws://127.0.0.1:18789",
+                "Dashboard: http://127.0.0.1:18789/",
+                "Probe note: note",
+                "",
+                "CLI version: 1.2.3 (/bin/openclaw)",
+                "Gateway version: 1.2.4",
+                "",
+                "Runtime: running (pid 42, unmanaged)",
+                "Connectivity probe: ok",
+                "RPC probe: ok",
+                "Capability: admin-capable",
+                "",
+                "Listening: 127.0.0.1:18789",
+                "Troubles: run openclaw status",
+                "Troubleshooting: run openclaw doctor",
+            ]
+        );
     }
 
     #[test]

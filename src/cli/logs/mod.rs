@@ -16,7 +16,7 @@ use openclaw_actors::logs::render::LineStyle;
 use openclaw_actors::logs::tail;
 use openclaw_actors::logs::tail_params::{BYTES_MAX, LIMIT_MAX, TailParams};
 use openclaw_actors::logs::when::{self, Bound};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::page::{Out, View};
 use super::context::Context;
@@ -86,7 +86,10 @@ pub fn run(args: &LogsArgs, context: &Context) -> Outcome {
         cursor: None,
         lost: 0,
     };
-    context.block_on(reader.run())?
+    match context.block_on(reader.run())? {
+        Err(failure) if args.rpc.json && !failure.reader_gone => reader.fail(&failure),
+        outcome => outcome,
+    }
 }
 
 /// Where lines come from.
@@ -179,6 +182,16 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// The stream ends with an object that says why; people read the same on stderr.
+    fn fail(&self, failure: &Failure) -> Outcome {
+        let details = failure.facts.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+        self.print(vec![page::failure(failure.message(), details, &self.view)])?;
+        for line in &failure.lines {
+            self.context.output.note(line);
+        }
+        Ok(failure.exit)
+    }
+
     fn print(&self, lines: Vec<Out>) -> Result<(), Failure> {
         for line in lines {
             match line {
@@ -233,7 +246,8 @@ mod tests {
 
     #[test]
     fn every_flag_of_the_tutorial_becomes_a_filter() {
-        let view = seen("openclaw logs --tail 5 --level warn --component gateway --since 2h --until 2026-03-01 --slow").unwrap();
+        let view = seen("openclaw logs --tail 5 --level warn --component gateway --since 2h --until 2026-03-01 --slow")
+            .unwrap();
         let expected = Filter {
             level: Some(Level::Warn),
             component: Some("gateway".into()),
