@@ -118,6 +118,8 @@ fn services(options: &RunOptions, port: u16, auth: Auth, log: LogHandle) -> Arc<
     Arc::new(Services {
         version: VERSION,
         paths: options.paths.clone(),
+        process_env: options.process_env.clone(),
+        cwd: options.cwd.clone(),
         started: context.started,
         started_at: now_ms(),
         port,

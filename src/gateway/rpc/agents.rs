@@ -39,8 +39,7 @@ impl Params for AgentParams {}
 /// The agent that `agentId` names, the default one without it; an unknown one is refused.
 pub fn named_agent(call: &Call) -> Result<AgentId, ErrorShape> {
     let params: AgentParams = call.params()?;
-    let settings = &call.services.config.load().settings;
-    known_agent(settings, params.agent_id.as_deref())
+    known_agent(&call.services.config.load().settings, params.agent_id.as_deref())
 }
 
 fn known_agent(settings: &Settings, id: Option<&str>) -> Result<AgentId, ErrorShape> {
@@ -66,7 +65,7 @@ async fn agents_list(call: Call) -> Result<Reply, ErrorShape> {
 fn row(settings: &Settings, shared: &Context, agent: &AgentId) -> Value {
     let entry = context::agent_entry(settings, agent);
     let mut row = json!({ "id": agent.as_str() });
-    if let Some(name) = entry.and_then(|entry| entry.name.as_deref()) {
+    if let Some(name) = entry.and_then(|entry| set(entry.name.as_ref())) {
         row["name"] = json!(name);
     }
     if let Some(identity) = entry.and_then(|entry| entry.identity.as_ref()) {
@@ -88,7 +87,7 @@ fn identity_of(identity: &Identity) -> Value {
         ("avatar", &identity.avatar),
         ("avatarUrl", &avatar_url.cloned()),
     ];
-    let set = fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value.as_ref()?))));
+    let set = fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(set(value.as_ref())?))));
     Value::Object(set.collect::<Map<_, _>>())
 }
 
@@ -132,9 +131,11 @@ async fn identity_get(call: Call) -> Result<Reply, ErrorShape> {
 /// How an agent presents itself. A picture that is a local file is not served: the emoji or an initial stands for it.
 fn presented(entry: Option<&AgentEntry>) -> Value {
     let identity = entry.and_then(|entry| entry.identity.clone()).unwrap_or_default();
-    let name = identity.name.as_deref().or(entry.and_then(|entry| entry.name.as_deref())).unwrap_or(NAME_DEFAULT);
+    let own = entry.and_then(|entry| set(entry.name.as_ref()));
+    let name = set(identity.name.as_ref()).or(own).unwrap_or(NAME_DEFAULT);
+    let emoji = set(identity.emoji.as_ref());
     let initial = || name.chars().next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
-    let picture = identity.avatar.as_deref().filter(|avatar| !avatar.is_empty());
+    let picture = set(identity.avatar.as_ref());
     let mut answer = json!({ "name": name });
     match picture {
         Some(picture) if is_remote(picture) || picture.starts_with("data:") => {
@@ -142,15 +143,20 @@ fn presented(entry: Option<&AgentEntry>) -> Value {
             (answer["avatar"], answer["avatarStatus"]) = (json!(picture), json!(status));
         }
         _ => {
-            answer["avatar"] = json!(identity.emoji.clone().unwrap_or_else(initial));
+            answer["avatar"] = json!(emoji.map_or_else(initial, str::to_owned));
             answer["avatarStatus"] = json!("none");
             answer["avatarReason"] = json!(if picture.is_some() { "unsupported" } else { "missing" });
         }
     }
-    if let Some(emoji) = identity.emoji {
+    if let Some(emoji) = emoji {
         answer["emoji"] = json!(emoji);
     }
     answer
+}
+
+/// A text that says something.
+fn set(text: Option<&String>) -> Option<&str> {
+    text.map(|text| text.trim()).filter(|text| !text.is_empty())
 }
 
 fn is_remote(avatar: &str) -> bool {

@@ -28,10 +28,7 @@ async fn logs_tail(call: Call) -> Result<Reply, ErrorShape> {
     let now = Timestamp::now();
     let params =
         TailParams::parse(&raw, now, &TimeZone::system()).map_err(|error| ErrorShape::invalid(error.to_string()))?;
-    let Some(logs) = &call.services.logs else {
-        return Err(ErrorShape::unavailable("this gateway writes no log file"));
-    };
-    let current = logs.current_file();
+    let current = call.services.log.current_file();
     let fixed = call.services.config.load().settings.logging.file.is_some();
     let profile = call.services.paths.profile.clone();
     let read = move || {

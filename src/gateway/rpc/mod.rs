@@ -3,9 +3,23 @@
 //! A new method is one function and one row in the table of its family's file. What is not in a table does not exist:
 //! it is refused as `unknown method` and not listed in `hello-ok`.
 
+mod absent;
 mod access;
+mod agent_files;
+mod agents;
 mod budget;
 mod call;
+mod commands;
+mod config;
+mod config_view;
+mod devices;
+mod exec_approvals;
+mod logs;
+mod models;
+mod stability;
+mod status;
+mod system;
+mod tools;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -40,7 +54,19 @@ impl Method {
 }
 
 /// Every family's table, in the order in which `hello-ok` lists them.
-const FAMILIES: &[&[Method]] = &[];
+const FAMILIES: &[&[Method]] = &[
+    system::METHODS,
+    status::METHODS,
+    logs::METHODS,
+    config::METHODS,
+    models::METHODS,
+    agents::METHODS,
+    commands::METHODS,
+    tools::METHODS,
+    devices::METHODS,
+    exec_approvals::METHODS,
+    absent::METHODS,
+];
 
 static METHODS: LazyLock<HashMap<&'static str, &'static Method>> =
     LazyLock::new(|| FAMILIES.iter().flat_map(|family| family.iter()).map(|method| (method.name, method)).collect());

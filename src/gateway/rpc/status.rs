@@ -86,7 +86,7 @@ async fn channels(call: Call) -> Result<Reply, ErrorShape> {
 
 /// As of the last minute.
 async fn event_loop(call: &Call) -> Result<EventLoop, ErrorShape> {
-    Ok(call.services.health.report(false).await?.event_loop.clone())
+    Ok(call.services.health.get(false).await?.event_loop.clone())
 }
 
 fn texts(events: &[JournalEntry]) -> Vec<&str> {

@@ -1,5 +1,7 @@
 //! The gateway itself: health, who is here, events of machines, its identity, what happened lately.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use openclaw_actors::devices::DeviceIdentity;
 use openclaw_actors::presence::{PresenceEntry, PresenceMsg, note};
@@ -39,7 +41,8 @@ impl Params for HealthParams {}
 
 async fn health(call: Call) -> Result<Reply, ErrorShape> {
     let params: HealthParams = call.params()?;
-    call.services.health.get(params.probe).await.map(Reply::Text)
+    let report = call.services.health.get(params.probe).await?;
+    Ok(Reply::Text(Arc::clone(&report.text)))
 }
 
 /// The array itself is the answer.
