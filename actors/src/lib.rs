@@ -4,8 +4,10 @@
 compile_error!("supervision needs unwinding: build with panic = \"unwind\"");
 
 pub mod config;
+pub mod devices;
 pub mod events;
 pub mod files;
+pub mod health;
 pub mod logs;
 pub mod model;
 pub mod presence;
@@ -16,3 +18,5 @@ pub mod store;
 pub mod supervision;
 pub mod tools;
 pub mod transcript;
+pub mod tree;
+

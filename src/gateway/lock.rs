@@ -56,17 +56,10 @@ pub fn acquire(state_dir: &Path, owner: &Owner) -> Result<StateLock, LockError> 
     }
 }
 
-/// When this process was started, in the kernel's ticks since boot. `None` where the kernel does not tell.
-pub fn process_start_time(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The command may hold spaces and parentheses: fields are counted after its last one.
-    let after = stat.rsplit_once(')')?.1;
-    after.split_whitespace().nth(19)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::run_file::process_start_time;
 
     #[test]
     fn the_second_holder_learns_who_the_first_is() {
@@ -88,9 +81,4 @@ mod tests {
         acquire(dir.path(), &owner).unwrap();
     }
 
-    #[test]
-    fn a_process_has_a_start_time() {
-        assert!(process_start_time(std::process::id()).is_some());
-        assert_eq!(process_start_time(0), None);
-    }
 }

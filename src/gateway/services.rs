@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use openclaw_actors::config::ConfigHandle;
+use openclaw_actors::config::actor::SharedReloadStatus;
 use openclaw_actors::config::paths::Paths;
 use openclaw_actors::devices::Devices;
 use openclaw_actors::logs::LogHandle;
@@ -48,7 +49,9 @@ pub struct Services {
     pub clients: Clients,
     pub connections: Connections,
     pub control_budget: ControlBudget,
-    pub logs: Option<LogHandle>,
+    /// How the latest change of the configuration file was received.
+    pub config_status: SharedReloadStatus,
+    pub log: LogHandle,
     /// Directory of the run file and of what the gateway writes besides the database.
     pub state_dir: PathBuf,
     pub ready: AtomicBool,

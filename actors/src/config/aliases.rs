@@ -91,9 +91,8 @@ impl Normalised {
     fn merge(&mut self, from: KeyPath, to: KeyPath, value: Value) {
         match (tree::get(&self.value, &to), value) {
             (None, value) => {
-                if tree::set(&mut self.value, &to, value) {
-                    self.moves.push((from, to));
-                }
+                tree::set(&mut self.value, &to, value); // every parent is an object: the file passed the key tree
+                self.moves.push((from, to));
             }
             (Some(Value::Object(_)), Value::Object(object)) => {
                 for (key, value) in object {

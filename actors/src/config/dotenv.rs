@@ -97,103 +97,26 @@ fn quoted(text: &str, quote: char) -> Option<(String, usize)> {
     None
 }
 
+/// What a checkout's `.env` may not set: beginnings, ends and whole names, separated by spaces.
+const PREFIXES: &str = "LD_ DYLD_ BASH_FUNC_ OPENCLAW_ CLAWHUB_ GIT_ NPM_CONFIG_ CARGO_ TF_VAR_ AWS_ AZURE_ PIP_ UV_ ANSIBLE_ PYTHON \
+    PERL5 RUBY LUA_ NODE_ R_ DOCKER_ SSL_ PROGRAMFILES ANTHROPIC_API_KEY OPENAI_API_KEY PUPPETEER_ PLAYWRIGHT_ \
+    CHROME_ DENO_ BUN_ HG SVN_ BZR_";
+const SUFFIXES: &str = "_API_HOST _BASE_URL _HOMESERVER _PROXY _OPTS _OPTIONS FLAGS _PATH";
+const NAMES: &str = "ANTHROPIC_OAUTH_TOKEN PATH HOME SHELL BASH_ENV ENV SHELLOPTS PS4 IFS GLIBC_TUNABLES HOSTALIASES \
+    SSLKEYLOGFILE BROWSER SUDO_ASKPASS SSH_ASKPASS SSH_AUTH_SOCK EDITOR VISUAL PAGER LESSOPEN LESSCLOSE PROMPT_COMMAND CC CXX \
+    COMSPEC LOCALAPPDATA STATE_DIRECTORY SYSTEMROOT WINDIR ZDOTDIR XDG_CONFIG_HOME XDG_CONFIG_DIRS REQUESTS_CA_BUNDLE \
+    KUBECONFIG GOOGLE_APPLICATION_CREDENTIALS DATABASE_URL REDIS_URL MONGODB_URI AMQP_URL OPENSSL_CONF WGETRC CURL_HOME \
+    CLASSPATH GOPROXY RUSTC_WRAPPER GH_TOKEN GITHUB_TOKEN GITLAB_TOKEN NPM_TOKEN";
+
 /// May a `.env` of the working directory set this name?
 ///
 /// No: whatever steers this program, loaders, interpreters, shells, proxies, certificates, model endpoints or credentials.
 /// Source: security reference, environment policy, workspace `.env`.
 pub fn is_harmless(name: &str) -> bool {
-    const PREFIXES: &[&str] = &[
-        "LD_",
-        "DYLD_",
-        "BASH_FUNC_",
-        "OPENCLAW_",
-        "CLAWHUB_",
-        "GIT_",
-        "NPM_CONFIG_",
-        "CARGO_",
-        "TF_VAR_",
-        "AWS_",
-        "AZURE_",
-        "PIP_",
-        "UV_",
-        "ANSIBLE_",
-        "PYTHON",
-        "PERL5",
-        "RUBY",
-        "LUA_",
-        "NODE_",
-        "R_",
-        "DOCKER_",
-        "SSL_",
-        "PROGRAMFILES",
-        "ANTHROPIC_API_KEY",
-        "OPENAI_API_KEY",
-        "PUPPETEER_",
-        "PLAYWRIGHT_",
-        "CHROME_",
-        "DENO_",
-        "BUN_",
-        "HG",
-        "SVN_",
-        "BZR_",
-    ];
-    const SUFFIXES: &[&str] =
-        &["_API_HOST", "_BASE_URL", "_HOMESERVER", "_PROXY", "_OPTS", "_OPTIONS", "FLAGS", "_PATH"];
-    const NAMES: &[&str] = &[
-        "ANTHROPIC_OAUTH_TOKEN",
-        "PATH",
-        "HOME",
-        "SHELL",
-        "BASH_ENV",
-        "ENV",
-        "SHELLOPTS",
-        "PS4",
-        "IFS",
-        "GLIBC_TUNABLES",
-        "HOSTALIASES",
-        "SSLKEYLOGFILE",
-        "BROWSER",
-        "SUDO_ASKPASS",
-        "SSH_ASKPASS",
-        "SSH_AUTH_SOCK",
-        "EDITOR",
-        "VISUAL",
-        "PAGER",
-        "LESSOPEN",
-        "LESSCLOSE",
-        "PROMPT_COMMAND",
-        "CC",
-        "CXX",
-        "COMSPEC",
-        "LOCALAPPDATA",
-        "STATE_DIRECTORY",
-        "SYSTEMROOT",
-        "WINDIR",
-        "ZDOTDIR",
-        "XDG_CONFIG_HOME",
-        "XDG_CONFIG_DIRS",
-        "REQUESTS_CA_BUNDLE",
-        "KUBECONFIG",
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "DATABASE_URL",
-        "REDIS_URL",
-        "MONGODB_URI",
-        "AMQP_URL",
-        "OPENSSL_CONF",
-        "WGETRC",
-        "CURL_HOME",
-        "CLASSPATH",
-        "GOPROXY",
-        "RUSTC_WRAPPER",
-        "GH_TOKEN",
-        "GITHUB_TOKEN",
-        "GITLAB_TOKEN",
-        "NPM_TOKEN",
-    ];
     let name = name.to_ascii_uppercase();
-    !(PREFIXES.iter().any(|p| name.starts_with(p))
-        || SUFFIXES.iter().any(|s| name.ends_with(s))
-        || NAMES.contains(&name.as_str()))
+    !(PREFIXES.split(' ').any(|p| name.starts_with(p))
+        || SUFFIXES.split(' ').any(|s| name.ends_with(s))
+        || NAMES.split(' ').any(|n| n == name))
 }
 
 #[cfg(test)]

@@ -152,12 +152,6 @@ fn files_that_cannot_be_read_say_so() {
 
 #[test]
 fn invalid_files_have_their_exact_messages() {
-    let openai = |key: &str| {
-        format!(
-            "{{ secrets: {{ providers: {{ vault: {{ source: \"exec\", command: \"/usr/local/bin/v\" }} }} }}, models: {{ providers: \
-             {{ openai: {{ baseUrl: \"https://api.openai.com/v1\", models: [{{ id: \"gpt-5\", name: \"gpt-5\" }}], apiKey: {key} }} }} }} }}"
-        )
-    };
     let cases: &[(&str, &[&str])] = &[
         ("{ gateway: { mode: \"local\" }, bogus: true }", &["<root>: Unrecognized key: \"bogus\""]),
         ("{ gateway: { mode: \"local\", foo: 1, bar: 2 } }", &["gateway: Unrecognized keys: \"foo\", \"bar\""]),
@@ -165,18 +159,6 @@ fn invalid_files_have_their_exact_messages() {
         (
             "{ gateway: { reload: { mode: \"fast\" } } }",
             &["gateway.reload.mode: Invalid input (allowed: \"off\", \"restart\", \"hot\", \"hybrid\")"],
-        ),
-        (
-            &openai("{ source: \"env\", provider: \"default\", id: \"openai_key\" }"),
-            &["models.providers.openai.apiKey.id: Env secret reference id must match /^[A-Z][A-Z0-9_]{0,127}$/ \
-               (example: \"OPENAI_API_KEY\")."],
-        ),
-        (
-            &openai("{ source: \"exec\", provider: \"vault\", id: \"a/../b\" }"),
-            &[
-                "models.providers.openai.apiKey.id: Exec secret reference id must match /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,255}$/ \
-               and must not include \".\" or \"..\" path segments (example: \"vault/openai/api-key\").",
-            ],
         ),
         (
             "{ hooks: { enabled: true, token: { source: \"env\", provider: \"default\", id: \"HOOK_TOKEN\" } } }",
@@ -232,6 +214,33 @@ fn invalid_files_have_their_exact_messages() {
         (
             "{ channels: { telegram: { botToken: \"1:X\", dmPolicy: \"open\", allowFrom: [\"123456789\"] } } }",
             &["channels.telegram.allowFrom: dmPolicy \"open\" requires \"*\" in allowFrom"],
+        ),
+    ];
+    for (text, lines) in cases {
+        refused(text, Phase::Schema, lines);
+    }
+}
+
+#[test]
+fn invalid_references_have_their_exact_messages() {
+    let openai = |key: &str| {
+        format!(
+            "{{ secrets: {{ providers: {{ vault: {{ source: \"exec\", command: \"/usr/local/bin/v\" }} }} }}, models: {{ providers: \
+             {{ openai: {{ baseUrl: \"https://api.openai.com/v1\", models: [{{ id: \"gpt-5\", name: \"gpt-5\" }}], apiKey: {key} }} }} }} }}"
+        )
+    };
+    let cases: &[(&str, &[&str])] = &[
+        (
+            &openai("{ source: \"env\", provider: \"default\", id: \"openai_key\" }"),
+            &["models.providers.openai.apiKey.id: Env secret reference id must match /^[A-Z][A-Z0-9_]{0,127}$/ \
+               (example: \"OPENAI_API_KEY\")."],
+        ),
+        (
+            &openai("{ source: \"exec\", provider: \"vault\", id: \"a/../b\" }"),
+            &[
+                "models.providers.openai.apiKey.id: Exec secret reference id must match /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,255}$/ \
+               and must not include \".\" or \"..\" path segments (example: \"vault/openai/api-key\").",
+            ],
         ),
     ];
     for (text, lines) in cases {
@@ -312,4 +321,64 @@ fn refuses_another_type(path: &str, mut file: Value) {
     let at_its_place = issues.iter().any(|issue| issue.keys == keys && issue.message.starts_with("Invalid input"));
     let in_a_binding = path.starts_with("bindings[]") && issues.iter().any(|issue| issue.path == "bindings.0");
     assert!(at_its_place || in_a_binding, "{path}: {:?}", texts(&issues));
+}
+
+mod mutations {
+    use proptest::prelude::*;
+
+    use super::super::edit;
+    use super::super::include::Pending;
+    use super::*;
+
+    const SAMPLES: [&str; 3] = [
+        include_str!("testdata/05-secret-providers.json5"),
+        include_str!("testdata/08-other-spellings.json5"),
+        include_str!("testdata/09-remote-and-http.json5"),
+    ];
+
+    /// Cuts a piece out of one sample and puts another piece of it, or an odd character, in its place.
+    fn texts() -> impl Strategy<Value = String> {
+        let odd = prop::sample::select(vec![
+            "",
+            "{",
+            "]",
+            ",",
+            "\"",
+            "null",
+            "[1]",
+            "-1e999",
+            "${X}",
+            "ü",
+            "$include:",
+            "//",
+            "\\u",
+        ]);
+        let place = any::<prop::sample::Index>();
+        (0..SAMPLES.len(), place.clone(), 0_usize..40, odd, place, 0_usize..40).prop_map(
+            |(sample, at, cut, odd, from, copy)| {
+                let chars: Vec<char> = SAMPLES[sample].chars().collect();
+                let (at, from) = (at.index(chars.len()), from.index(chars.len()));
+                let piece = &chars[from..(from + copy).min(chars.len())];
+                let rest = &chars[(at + cut).min(chars.len())..];
+                chars[..at].iter().chain(odd.chars().collect::<Vec<_>>().iter()).chain(piece).chain(rest).collect()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_file_is_refused_or_read_but_never_ends_us(text in texts()) {
+            let (paths, env) = paths_in(Path::new("/nowhere"));
+            match load::from_text(Some(text.clone()), &Pending::new(), &paths, &env) {
+                Ok(snapshot) => {
+                    let mut target = snapshot.source;
+                    target["added"] = json!(1);
+                    if let Ok(edited) = edit::rewrite(&text, &target) {
+                        prop_assert_eq!(super::super::parse::json5(&edited).unwrap(), target);
+                    }
+                }
+                Err(error) => prop_assert!(error.issues.iter().all(|issue| !issue.path.is_empty() && !issue.message.is_empty())),
+            }
+        }
+    }
 }

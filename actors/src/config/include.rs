@@ -3,6 +3,7 @@
 //! A file may only be read below the directory of the main file or an extra root, judged by its real path, so that neither `..`
 //! nor a symlink leads out. Objects merge, later files win, keys beside `$include` win over all files; any other value is replaced.
 
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
@@ -51,9 +52,12 @@ pub struct Flattened {
     pub files: Vec<PathBuf>,
 }
 
+/// Texts that are about to be written: read in place of the included files of the same paths.
+pub type Pending = BTreeMap<PathBuf, String>;
+
 /// Replaces every `$include` in `value`, which was read from `file`.
-pub fn flatten(value: Value, file: &Path, roots: &Roots) -> Result<Flattened, Issue> {
-    let mut reader = Reader { roots, chain: vec![file.to_owned()], files: Vec::new() };
+pub fn flatten(value: Value, file: &Path, roots: &Roots, pending: &Pending) -> Result<Flattened, Issue> {
+    let mut reader = Reader { roots, pending, chain: vec![file.to_owned()], files: Vec::new() };
     let value = reader.resolve(value)?;
     Ok(Flattened { value, files: reader.files })
 }
@@ -66,6 +70,7 @@ pub fn target(written: &str, including: &Path, roots: &Roots) -> Result<PathBuf,
 
 struct Reader<'a> {
     roots: &'a Roots,
+    pending: &'a Pending,
     /// The main file and the includes that are open, outermost first.
     chain: Vec<PathBuf>,
     files: Vec<PathBuf>,
@@ -122,7 +127,10 @@ impl Reader<'_> {
         if !self.roots.contains_real(&real) {
             return Err(escapes(written, self.roots));
         }
-        let text = parse::read_regular(&real).map_err(|_| failed())?;
+        let text = match self.pending.get(&path) {
+            Some(text) => text.clone(),
+            None => parse::read_regular(&real).map_err(|_| failed())?,
+        };
         let value = parse::json5(&text).map_err(|error| {
             issue(format!("Failed to parse include file: {written} (resolved: {}): {error}", path.display()))
         })?;
@@ -200,7 +208,7 @@ mod tests {
     fn run(dir: &tempfile::TempDir, main: Value) -> Result<Flattened, String> {
         let file = dir.path().join("openclaw.json");
         let roots = Roots::new(&file, Path::new("/home/u"), &Env::default());
-        flatten(main, &file, &roots).map_err(|issue| issue.to_string())
+        flatten(main, &file, &roots, &Pending::new()).map_err(|issue| issue.to_string())
     }
 
     #[test]
@@ -249,8 +257,14 @@ mod tests {
         let dir = dir(&[]);
         std::os::unix::fs::symlink(outside.path().join("secret.json5"), dir.path().join("in.json5")).unwrap();
         let file = dir.path().join("openclaw.json");
-        let with =
-            |env: Env| flatten(json!({ KEY: "./in.json5" }), &file, &Roots::new(&file, Path::new("/home/u"), &env));
+        let with = |env: Env| {
+            flatten(
+                json!({ KEY: "./in.json5" }),
+                &file,
+                &Roots::new(&file, Path::new("/home/u"), &env),
+                &Pending::new(),
+            )
+        };
         assert!(
             with(Env::default()).unwrap_err().message.starts_with("Include path escapes config directory: ./in.json5")
         );

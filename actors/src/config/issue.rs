@@ -48,11 +48,11 @@ pub struct Issue {
     pub message: String,
     pub code: IssueCode,
     /// The words an enum accepts, in the order of the schema; else empty.
-    pub allowed_values: Vec<String>,
+    pub allowed_values: Box<[String]>,
     /// A known key that the unknown one resembles; shown after the message in text output only.
-    pub did_you_mean: Option<String>,
+    pub did_you_mean: Option<Box<str>>,
     /// Line and column in the main file, both from 1.
-    pub position: Option<(usize, usize)>,
+    pub position: Option<(u32, u32)>,
 }
 
 impl Issue {
@@ -63,7 +63,7 @@ impl Issue {
             keys,
             message: message.into(),
             code,
-            allowed_values: Vec::new(),
+            allowed_values: Box::default(),
             did_you_mean: None,
             position: None,
         }

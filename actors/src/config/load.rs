@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::aliases::{self, Normalised};
 use super::env::Env;
 use super::handle::Snapshot;
-use super::include::{self, Flattened, Roots};
+use super::include::{self, Flattened, Pending, Roots};
 use super::issue::{ConfigError, Issue, IssueCode, Phase, ROOT};
 use super::paths::{ConfigOrigin, Paths};
 use super::secrets;
@@ -28,21 +28,21 @@ pub fn load(paths: &Paths, env: &Env) -> Result<Snapshot, ConfigError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         _ => Some(parse::read_regular(&paths.config_path).map_err(|problem| unreadable(&paths.config_path, &problem))?),
     };
-    from_text(text, paths, env)
+    from_text(text, &Pending::new(), paths, env)
 }
 
 fn unreadable(path: &Path, problem: &str) -> Issue {
     Issue::at(IssueCode::Parse, ROOT, format!("Failed to read config file: {} ({problem})", path.display()))
 }
 
-/// The same for a text that is not, or not yet, in the file.
-pub fn from_text(text: Option<String>, paths: &Paths, env: &Env) -> Result<Snapshot, ConfigError> {
+/// The same for texts that are not, or not yet, in their files: the main one and, in `pending`, included ones.
+pub fn from_text(text: Option<String>, pending: &Pending, paths: &Paths, env: &Env) -> Result<Snapshot, ConfigError> {
     let file = match &text {
         Some(text) => parse::config(text)?,
         None => Value::Object(Map::new()),
     };
     let roots = Roots::new(&paths.config_path, &paths.home, env);
-    let Flattened { value: source, files } = include::flatten(file, &paths.config_path, &roots)?;
+    let Flattened { value: source, files } = include::flatten(file, &paths.config_path, &roots, pending)?;
     let checked = check(&source, env).map_err(|mut issues| {
         locate(&mut issues, text.as_deref());
         ConfigError::new(Phase::Schema, issues)
@@ -146,7 +146,7 @@ pub fn check(source: &Value, env: &Env) -> Result<Checked, Vec<Issue>> {
 }
 
 /// `env.<NAME>` and `env.vars.<NAME>`, below everything that is set already.
-fn with_own_variables(source: &Value, env: &Env) -> Env {
+pub fn with_own_variables(source: &Value, env: &Env) -> Env {
     let mut all = env.clone();
     for block in [tree::get(source, &["env"]), tree::get(source, &["env", "vars"])] {
         for (name, value) in block.and_then(Value::as_object).into_iter().flatten() {

@@ -61,8 +61,8 @@ pub fn config(text: &str) -> Result<Value, Issue> {
 #[error("JSON5 parse failed: {what} at {line}:{column}")]
 pub struct SyntaxError {
     pub what: String,
-    pub line: usize,
-    pub column: usize,
+    pub line: u32,
+    pub column: u32,
 }
 
 /// Any JSON5 value; a byte order mark is skipped. Of duplicate keys the last one counts.
@@ -80,7 +80,8 @@ fn locate(error: &json5::Error, text: &str) -> SyntaxError {
     };
     let at_end = || json5::Position::from_offset(text.len(), text);
     let position = error.position().filter(|_| !what.starts_with("EOF")).unwrap_or_else(at_end);
-    SyntaxError { what, line: position.line + 1, column: position.column + 1 }
+    let count = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
+    SyntaxError { what, line: count(position.line), column: count(position.column) }
 }
 
 struct Document(Value);

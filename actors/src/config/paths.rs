@@ -150,7 +150,7 @@ mod tests {
             profile: profile.map(str::to_owned),
             dev,
             config: config.map(str::to_owned),
-            cwd: "/work dir".into(),
+            cwd: "/a dir".into(),
         };
         let mut env: Env = env.iter().copied().collect();
         env.add("HOME", "/home/u");
@@ -173,13 +173,7 @@ mod tests {
         check(Some("dev"), false, None, &[], dev);
         check(None, false, None, &[("OPENCLAW_PROFILE", "dev")], dev);
         check(None, true, None, &[("OPENCLAW_STATE_DIR", "~/s")], ["/home/u/s", "/home/u/s/openclaw.json", dev[2]]);
-        check(
-            None,
-            false,
-            Some("c.json5"),
-            &[("OPENCLAW_CONFIG_PATH", "/e")],
-            [plain[0], "/work dir/c.json5", plain[2]],
-        );
+        check(None, false, Some("c.json5"), &[("OPENCLAW_CONFIG_PATH", "/e")], [plain[0], "/a dir/c.json5", plain[2]]);
         check(None, false, None, &[("OPENCLAW_CONFIG_PATH", "~/e")], [plain[0], "/home/u/e", plain[2]]);
         check(
             None,

@@ -12,7 +12,7 @@ pub fn parse_options() -> ParseOptions {
 }
 
 /// Line and column, from 1, of the deepest part of `keys` that the text has: the key in an object, the element in an array.
-pub fn locate(text: &str, keys: &[String]) -> Option<(usize, usize)> {
+pub fn locate(text: &str, keys: &[String]) -> Option<(u32, u32)> {
     let parsed = parse_to_ast(text, &CollectOptions::default(), &parse_options()).ok()?;
     let mut node = parsed.value.as_ref()?;
     let mut offset = node.start();
@@ -39,14 +39,16 @@ pub fn last_property<'a, 'b>(properties: &'b [ObjectProp<'a>], key: &str) -> Opt
 }
 
 /// Line and column of a byte offset, both from 1; columns count characters.
-pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+pub fn line_and_column(text: &str, offset: usize) -> (u32, u32) {
     let before = text.get(..offset).unwrap_or(text);
+    let count = |n: usize| u32::try_from(n + 1).unwrap_or(u32::MAX);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    (count(before.matches('\n').count()), count(before[line_start..].chars().count()))
 }
 
 /// The lines around a position, numbered, with a caret below the column.
-pub fn snippet(text: &str, line: usize, column: usize) -> String {
+pub fn snippet(text: &str, line: u32, column: u32) -> String {
+    let (line, column) = (line as usize, column as usize);
     let mut out = String::new();
     for (index, content) in text.lines().enumerate().skip(line.saturating_sub(2)).take(3) {
         let number = index + 1;
@@ -67,7 +69,7 @@ mod tests {
 
     const TEXT: &str = "{\n  a: 1,\n  \"b.c\": [\n    { d: 'ü', d: 2 },\n  ],\n}\n";
 
-    fn check(keys: &[&str], expected: (usize, usize)) {
+    fn check(keys: &[&str], expected: (u32, u32)) {
         let keys: Vec<String> = keys.iter().map(|k| (*k).to_owned()).collect();
         assert_eq!(locate(TEXT, &keys), Some(expected), "{keys:?}");
     }

@@ -72,6 +72,26 @@ pub fn expand(text: &str, env: &Env) -> (String, Vec<String>) {
     (replaced.into_owned(), missing)
 }
 
+/// Puts a stored `${NAME}` text back where `submitted` carries what it resolves to.
+pub fn keep_variables(submitted: &mut Value, stored: &Value, env: &Env) {
+    match (submitted, stored) {
+        (Value::String(text), Value::String(old)) if old.contains("${") && *text == expand(old, env).0 => {
+            text.clone_from(old);
+        }
+        (Value::Object(object), Value::Object(old)) => {
+            for (key, value) in object {
+                if let Some(old) = old.get(key) {
+                    keep_variables(value, old, env);
+                }
+            }
+        }
+        (Value::Array(items), Value::Array(old)) if items.len() == old.len() => {
+            items.iter_mut().zip(old).for_each(|(item, old)| keep_variables(item, old, env));
+        }
+        _ => {}
+    }
+}
+
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|c: char| c.is_ascii_digit())

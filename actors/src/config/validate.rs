@@ -128,7 +128,7 @@ fn mismatch(at: &[String], node: &Node, value: &Value) -> Issue {
         (None, _) => "Invalid input".to_owned(),
     };
     let mut issue = Issue::new(IssueCode::Invalid, at, message);
-    issue.allowed_values = words.unwrap_or_default();
+    issue.allowed_values = words.unwrap_or_default().into();
     issue
 }
 
@@ -219,7 +219,7 @@ fn unrecognized(at: &[String], node: &Node, keys: &[&String]) -> Issue {
     let mut issue = Issue::new(IssueCode::UnknownKey, at, format!("Unrecognized key{plural}: {}", list.join(", ")));
     if let [only] = keys {
         let known = node.fields.keys().map(|known| (edit_distance(only, known), known));
-        issue.did_you_mean = known.filter(|(distance, _)| *distance <= 2).min().map(|(_, known)| known.clone());
+        issue.did_you_mean = known.filter(|(distance, _)| *distance <= 2).min().map(|(_, known)| known.as_str().into());
     }
     issue
 }
@@ -294,7 +294,7 @@ mod tests {
         let value = json!({ "gateway": { "reload": { "mode": "fast" } } });
         let issue = &validate(&value)[0];
         assert_eq!(issue.message, "Invalid input (allowed: \"off\", \"restart\", \"hot\", \"hybrid\")");
-        assert_eq!(issue.allowed_values, ["off", "restart", "hot", "hybrid"]);
+        assert_eq!(*issue.allowed_values, ["off", "restart", "hot", "hybrid"].map(str::to_owned));
         check(
             json!({ "commands": { "native": 1 } }),
             &["commands.native: Invalid input (allowed: true, false, \"auto\")"],

@@ -155,6 +155,11 @@ fn head(event: &Event) -> String {
     head
 }
 
+/// The frame of an event that is sent to one connection beside the hub: it carries no `seq`.
+pub fn uncounted(event: &Event) -> String {
+    frame(&head(event), None)
+}
+
 fn frame(head: &str, seq: Option<u64>) -> String {
     let mut frame = String::with_capacity(head.len() + 16);
     frame.push_str(head);

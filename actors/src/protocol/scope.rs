@@ -141,8 +141,7 @@ mod tests {
     fn admin_covers_all_and_write_covers_read() {
         for held in Scope::ALL {
             for needed in Scope::ALL {
-                let expected =
-                    held == needed || held == Scope::Admin || (held, needed) == (Scope::Write, Scope::Read);
+                let expected = held == needed || held == Scope::Admin || (held, needed) == (Scope::Write, Scope::Read);
                 assert_eq!(held.covers(needed), expected, "{held:?} {needed:?}");
                 assert_eq!(covers_name(held.as_str(), needed.as_str()), expected);
             }

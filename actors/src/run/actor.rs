@@ -75,6 +75,9 @@ impl Actor for RunActor {
                     state.late.push(refused.into_inner());
                 }
             }
+            RunMsg::Hint(turn) => {
+                let _ = state.steering.try_send(turn); // too late, or too many: it is kept elsewhere
+            }
             RunMsg::Abort(cause) => {
                 state.abort.send_replace(Some(cause));
             }

@@ -4,11 +4,12 @@
 //! which history views strip again.
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
 
 use super::message::Turn;
+use super::prompt::stamp;
 use super::stream::now_ms;
 use crate::model::message::{Message, Part, UserMessage};
 use crate::store::{Store, StoreError, transcripts};
@@ -81,9 +82,4 @@ pub fn user_message(turn: &Turn, zone: &TimeZone) -> Message {
         turn.images.iter().map(|image| Part::Image { data: image.data.clone(), mime_type: image.mime_type.clone() }),
     );
     Message::User(UserMessage { content, timestamp: now_ms(), provenance: None })
-}
-
-/// `[Www YYYY-MM-DD HH:MM TZ] text`
-pub fn stamp(text: &str, at: &Zoned) -> String {
-    format!("[{}] {text}", at.strftime("%a %Y-%m-%d %H:%M %Z"))
 }

@@ -98,6 +98,8 @@ impl AbortCause {
 pub enum RunMsg {
     /// Another message for the live run, taken at the next model boundary.
     Steer(Turn),
+    /// Another message to be shown to the live run if there is still a chance; it is kept elsewhere.
+    Hint(Turn),
     Abort(AbortCause),
     /// The turn's task is over; `Err` is a panic.
     Ended(Result<Box<RunEnd>, String>),

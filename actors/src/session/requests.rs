@@ -121,7 +121,12 @@ fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionReply)
     let decision = queue::admit(rule, &running, true, &waiting, &queued_turn(&turn, &route));
     match decision {
         Decision::Steer => wait(state, me, turn, true, reply),
-        Decision::SteerAndWait { dropped } | Decision::Wait { dropped } => {
+        Decision::SteerAndWait { dropped } => {
+            drop_waiting(state, &dropped);
+            steer_copy(state, &turn);
+            wait(state, me, turn, false, reply);
+        }
+        Decision::Wait { dropped } => {
             drop_waiting(state, &dropped);
             wait(state, me, turn, false, reply);
         }
@@ -134,6 +139,13 @@ fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionReply)
             let full = state.waiting.len();
             answer(Some(reply), Err(SessionError::QueueFull(full)));
         }
+    }
+}
+
+/// Shows the live run a message that is kept as a turn of its own. Lost with the run: the turn itself is on disk.
+fn steer_copy(state: &SessionState, turn: &Turn) {
+    if let Phase::Running(running) = &state.phase {
+        let _ = running.actor.send_message(Mail::own(RunMsg::Hint(turn.clone()))); // it has ended: the turn comes next
     }
 }
 
@@ -150,7 +162,7 @@ fn queued_turn<'a>(turn: &'a Turn, route: &'a Route) -> QueuedTurn<'a> {
         route,
         authority: Authority::Owner,
         received_at_ms: turn.accepted_at,
-        alone: turn.kind != TurnKind::Chat || turn.model.is_some() || turn.thinking.is_some(),
+        alone: turn.kind != TurnKind::Chat || turn.model.is_some() || turn.thinking.is_some() || !turn.images.is_empty(),
     }
 }
 

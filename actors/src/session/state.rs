@@ -254,8 +254,8 @@ impl SessionState {
         let now = now_ms();
         let mut entry = self.entry.clone().unwrap_or_else(|| SessionEntry::new(new_session_id(), now));
         apply_end(&mut entry, &end, now, started_at);
-        let unsteered: Vec<Turn> = end.unsteered.clone();
-        let follow_ups: Vec<Turn> = unsteered.iter().map(as_new_turn).collect();
+        let kept = |turn: &&Turn| self.waiting.iter().any(|waiting| waiting.turn.run_id == turn.run_id);
+        let follow_ups: Vec<Turn> = end.unsteered.iter().filter(|turn| !kept(turn)).map(as_new_turn).collect();
         let rows: Result<Vec<RunRecord>, StoreError> = follow_ups
             .iter()
             .map(|turn| step::run_record(&self.key, &entry.session_id, turn, RunState::Queued, now))

@@ -7,6 +7,7 @@ mod connection;
 mod dispatch;
 mod handshake;
 mod io;
+mod membership;
 mod talk;
 pub mod upgrade;
 

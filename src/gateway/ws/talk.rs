@@ -2,7 +2,6 @@
 //!
 //! Requests run inside this task: when the connection ends they are dropped, what they started in the tree goes on.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,22 +33,20 @@ pub struct Visitor {
     /// Becomes the socket when our answer to the upgrade has been written.
     pub upgrade: OnUpgrade,
     pub facts: RequestFacts,
-    /// Address that limits are counted for.
-    pub ip: Option<IpAddr>,
     /// The place among the sockets that are not known yet.
     pub preauth: Preauth,
 }
 
 /// Serves one socket to its end.
 pub async fn serve(services: Arc<Services>, visitor: Visitor) {
-    let Visitor { conn, upgrade, facts, ip, preauth } = visitor;
+    let Visitor { conn, upgrade, facts, preauth } = visitor;
     let upgraded = match timeout(UPGRADE_LIMIT, upgrade).await {
         Ok(Ok(upgraded)) => upgraded,
         Ok(Err(error)) => return tracing::debug!(%error, "a WebSocket upgrade did not complete"),
         Err(_) => return tracing::debug!("a WebSocket upgrade did not complete in time"),
     };
     let mut socket = io::socket(upgraded).await;
-    let outcome = handshake::perform(&services, &conn, &mut socket, &facts, ip).await;
+    let outcome = handshake::perform(&services, &conn, &mut socket, &facts).await;
     drop(preauth);
     let (mut sink, mut stream) = match outcome {
         Ok(member) => {

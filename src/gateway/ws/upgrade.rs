@@ -40,12 +40,11 @@ pub async fn accept(services: Arc<Services>, peer: SocketAddr, mut request: Requ
     if let Some(refused) = refuse(&services, &facts) {
         return refused;
     }
-    let ip = facts.client_ip();
-    let Some(preauth) = services.preauth.enter(ip) else {
+    let Some(preauth) = services.preauth.enter(facts.client_ip()) else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "Too many unauthenticated sockets");
     };
     let conn: ConnId = Uuid::new_v4().to_string().into();
-    let visitor = Visitor { conn: conn.clone(), upgrade, facts, ip, preauth };
+    let visitor = Visitor { conn: conn.clone(), upgrade, facts, preauth };
     let connections = services.connections.clone();
     if let Err(error) = connections.start(conn, connection::spawn_fn(services, visitor)).await {
         tracing::warn!(%error, "a connection could not be started");

@@ -185,24 +185,15 @@ mod tests {
 
     use super::*;
 
-    struct Script(tempfile::TempDir);
+    /// The system's shell: a program of root that exists everywhere. A script of our own could not be run reliably, because another
+    /// test may fork while it is open for writing.
+    fn shell() -> PathBuf {
+        Path::new("/bin/sh").canonicalize().unwrap()
+    }
 
-    impl Script {
-        fn new(body: &str) -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("resolver");
-            crate::files::replace(&path, format!("#!/bin/sh\n{body}\n").as_bytes()).unwrap();
-            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
-            Self(dir)
-        }
-
-        fn path(&self) -> PathBuf {
-            self.0.path().join("resolver")
-        }
-
-        fn provider(&self) -> Provider {
-            Provider { command: self.path().to_str().unwrap().to_owned(), ..Provider::default() }
-        }
+    fn script(body: &str) -> Provider {
+        let args = vec!["-c".to_owned(), body.to_owned()];
+        Provider { command: shell().to_str().unwrap().to_owned(), args, ..Provider::default() }
     }
 
     async fn ask_for(provider: Provider, ids: &[&str]) -> Vec<Result<String, String>> {
@@ -217,12 +208,12 @@ mod tests {
 
     #[tokio::test]
     async fn one_process_answers_all_ids() {
-        let script = Script::new(
+        let provider = script(
             r#"read -r q || true
             case "$q" in '{"protocolVersion":1,"provider":"v","ids":["a","b","c"]}') ;; *) exit 3;; esac
             echo '{"protocolVersion":1,"values":{"a":"1"},"errors":{"b":{"message":"denied"}}}'"#,
         );
-        let answers = ask_for(script.provider(), &["a", "b", "c"]).await;
+        let answers = ask_for(provider, &["a", "b", "c"]).await;
         assert_eq!(answers[0], Ok("1".to_owned()));
         assert_eq!(answers[1], Err("secret exec:v:b: denied".to_owned()));
         assert_eq!(answers[2], Err("secret exec:v:c: the program gave no value".to_owned()));
@@ -230,12 +221,11 @@ mod tests {
 
     #[tokio::test]
     async fn raw_output_is_the_value_and_the_environment_is_only_what_is_listed() {
-        let script = Script::new("echo \"$PASSED-$KEPT-$OWN\"");
         let provider = Provider {
             json_only: false,
             pass_env: vec!["PASSED".into()],
             env: BTreeMap::from([("OWN".to_owned(), "own".to_owned())]),
-            ..script.provider()
+            ..script("echo \"$PASSED-$KEPT-$OWN\"")
         };
         assert_eq!(ask_for(provider.clone(), &["value"]).await, [Ok("yes--own".to_owned())]);
         assert!(ask_for(provider, &["a", "b"]).await[0].as_ref().unwrap_err().ends_with("answers one id only"));
@@ -251,9 +241,9 @@ mod tests {
             ("echo garbage", Provider::default(), "the program did not answer in JSON"),
             ("echo '{\"protocolVersion\":2}'", Provider::default(), "the program answered with protocol version 2"),
         ] {
-            let script = Script::new(body);
             let env = BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]);
-            let provider = Provider { command: script.provider().command, env, ..change };
+            let Provider { command, args, .. } = script(body);
+            let provider = Provider { command, args, env, ..change };
             let answer = ask_for(provider, &["a"]).await.remove(0).unwrap_err();
             assert!(answer.ends_with(expected) && !answer.contains("canary"), "{answer}");
         }
@@ -261,19 +251,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_others_control_is_not_run() {
-        let script = Script::new("echo x");
-        std::fs::set_permissions(script.path(), PermissionsExt::from_mode(0o722)).unwrap();
-        let answer = ask_for(script.provider(), &["a"]).await.remove(0).unwrap_err();
+        let dir = tempfile::tempdir().unwrap();
+        let open = dir.path().join("open");
+        crate::files::replace(&open, b"#!/bin/sh").unwrap();
+        std::fs::set_permissions(&open, PermissionsExt::from_mode(0o722)).unwrap();
+        let at =
+            |path: &Path| Provider { command: path.to_str().unwrap().to_owned(), json_only: false, ..script("echo x") };
+        let answer = ask_for(at(&open), &["a"]).await.remove(0).unwrap_err();
         assert!(answer.ends_with("can be changed by others"), "{answer}");
-        std::fs::set_permissions(script.path(), PermissionsExt::from_mode(0o700)).unwrap();
-        let link = script.0.path().join("link");
-        std::os::unix::fs::symlink(script.path(), &link).unwrap();
-        let provider = Provider { command: link.to_str().unwrap().to_owned(), json_only: false, ..Provider::default() };
-        assert!(ask_for(provider.clone(), &["a"]).await[0].as_ref().unwrap_err().contains("is a symlink"));
-        let inside = script.0.path().to_str().unwrap().to_owned();
-        let allowed = Provider { allow_symlink_command: true, trusted_dirs: vec![inside], ..provider.clone() };
-        assert_eq!(ask_for(allowed, &["a"]).await, [Ok("x".to_owned())]);
-        let outside = Provider { allow_symlink_command: true, trusted_dirs: vec!["/nowhere".into()], ..provider };
-        assert!(ask_for(outside, &["a"]).await[0].as_ref().unwrap_err().ends_with("is outside trustedDirs"));
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(shell(), &link).unwrap();
+        assert!(ask_for(at(&link), &["a"]).await[0].as_ref().unwrap_err().contains("is a symlink"));
+        let trusting =
+            |dir: &str| Provider { allow_symlink_command: true, trusted_dirs: vec![dir.to_owned()], ..at(&link) };
+        let inside = trusting(shell().parent().unwrap().to_str().unwrap());
+        assert_eq!(ask_for(inside, &["a"]).await, [Ok("x".to_owned())]);
+        assert!(
+            ask_for(trusting("/nowhere"), &["a"]).await[0].as_ref().unwrap_err().ends_with("is outside trustedDirs")
+        );
     }
 }

@@ -13,9 +13,6 @@ pub const READING_FILE: &str = "Local Gateway RPC unavailable; reading configure
 const TRUNCATED: &str = "Log tail truncated (increase --max-bytes).";
 const RESET: &str = "Log cursor reset (file rotated).";
 
-/// `--slow` without a number, milliseconds.
-pub const SLOW_MS_DEFAULT: u64 = 1_000;
-
 /// Tries to reconnect that come quickly; later ones come every [`RECONNECT_MAX`].
 const RECONNECT_TRIES: u32 = 8;
 const RECONNECT_MAX: Duration = Duration::from_secs(30);
