@@ -9,6 +9,7 @@ pub mod commands;
 pub mod command;
 pub mod entry;
 pub mod key;
+pub mod lookup;
 pub mod message;
 mod patch;
 pub mod queue;

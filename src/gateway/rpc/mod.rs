@@ -3,12 +3,17 @@
 //! A new method is one function and one row in the table of its family's file. What is not in a table does not exist:
 //! it is refused as `unknown method` and not listed in `hello-ok`.
 
+mod abort;
 mod absent;
 mod access;
+mod agent;
 mod agent_files;
 mod agents;
+mod attachments;
 mod budget;
 mod call;
+mod chat;
+mod chat_turn;
 mod commands;
 mod config;
 mod config_view;
@@ -16,6 +21,14 @@ mod devices;
 mod exec_approvals;
 mod logs;
 mod models;
+mod run_end;
+mod run_events;
+mod run_result;
+mod session_changes;
+mod session_choice;
+pub mod session_rows;
+mod session_turns;
+pub mod sessions;
 mod stability;
 mod status;
 mod system;
@@ -63,6 +76,9 @@ const FAMILIES: &[&[Method]] = &[
     agents::METHODS,
     commands::METHODS,
     tools::METHODS,
+    chat::METHODS,
+    agent::METHODS,
+    sessions::METHODS,
     devices::METHODS,
     exec_approvals::METHODS,
     absent::METHODS,
