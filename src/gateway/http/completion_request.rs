@@ -34,7 +34,8 @@ pub fn read(context: &Context, may_choose_model: bool, headers: &HeaderMap, body
     let model = body.get("model").and_then(Value::as_str).unwrap_or("openclaw").to_owned();
     let rules = context.key_rules();
     let known = agents(&context.config.load().settings);
-    let agent = agent(&model, header(headers, &["x-openclaw-agent-id", "x-openclaw-agent"]), &rules, &known)?;
+    let agent_header = header(headers, &["x-openclaw-agent-id", "x-openclaw-agent"]);
+    let agent = agent(&model, agent_header, &rules, &known)?;
     let messages = body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let prompt = prompt_messages::read(messages).ok_or_else(|| Refusal::invalid("Missing user message in `messages`."))?;
     let user = body.get("user").and_then(Value::as_str);
