@@ -9,9 +9,11 @@ use openclaw_actors::config::handle::Snapshot;
 use openclaw_actors::config::paths::expand_tilde;
 use openclaw_actors::logs::console::Style;
 use openclaw_actors::logs::extra::{self, Extra};
+use openclaw_actors::logs::path::LogPath;
 use openclaw_actors::logs::record::LineContext;
+use openclaw_actors::logs::retention::FilePolicy;
 use openclaw_actors::logs::{
-    self, ConsoleOptions, FileOptions, FilePolicy, Levels, LogGuard, LogHandle, LogOptions, LogPath, Redactor, directory,
+    self, ConsoleOptions, FileOptions, Levels, LogGuard, LogHandle, LogOptions, Redactor, directory,
 };
 use serde_json::Value;
 

@@ -27,7 +27,7 @@ pub async fn measure(table: &mut Table, gateway: &Gateway, fake: &FakeProvider) 
         // a fresh session every ten turns keeps the conversation short, as the direct request is
         let session = format!("agent:main:bench{}", n / 10);
         let started = Instant::now();
-        let run = send(&mut client, &session, "hello").await;
+        let run = send(&mut client, &session, &format!("hello {n}")).await;
         acknowledged.push(started.elapsed());
         let end = end_of(&mut client, &run, SOON).await;
         assert_eq!(end["state"], "final", "{end}");

@@ -149,16 +149,11 @@ impl DevicesState {
                 return;
             }
             Admittance::Covered => self.paired.get(&claim.device_id).cloned(),
-            // Somebody is being asked about this device already: nothing is granted behind that question's back.
-            Admittance::Silent(reason) if self.is_asked_about(&claim.device_id, now) => {
-                let _ = reply.send(Err(self.ask(claim, reason, now))); // the asker may have gone
-                return;
-            }
+            // Approved alone: a request of the same device that waits for somebody's answer stays as it is.
             Admittance::Silent(_) => {
                 let known = self.paired.get(&claim.device_id);
                 let new_id = || Uuid::new_v4().to_string();
                 let (request, _) = pairing::merge_pending(None, claim, true, known.is_some(), now, new_id);
-                self.pending.remove(&claim.device_id);
                 let record = pairing::approve(&request, known, now, &mut random);
                 self.resolved(&request.request_id, &claim.device_id, "approved");
                 Some(record)
@@ -174,10 +169,6 @@ impl DevicesState {
         record.last_seen_at_ms = Some(now);
         record.last_seen_reason = Some("connect".into());
         self.store(me, record, reply, move |_| Ok(token));
-    }
-
-    fn is_asked_about(&self, device_id: &str, now: u64) -> bool {
-        self.pending.get(device_id).is_some_and(|pending| !pending.silent && !pairing::expired(pending, now))
     }
 
     fn ask(&mut self, claim: &Claim, reason: Reason, now: u64) -> PairingRefused {

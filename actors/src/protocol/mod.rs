@@ -13,6 +13,7 @@ pub mod scope;
 pub mod session;
 pub mod session_calls;
 
+pub use connect::validate_connect;
 pub use error::{ErrorCode, ErrorShape};
 pub use frame::{ClientFrame, EventFrame, RequestFrame, ResponseFrame, StateVersion};
 

@@ -14,6 +14,7 @@ mod reader;
 pub mod runs;
 pub mod schema;
 pub mod sessions;
+pub mod transfer;
 pub mod transcripts;
 mod writer;
 
