@@ -19,8 +19,16 @@ const FAILED: &str = "Error: internal error";
 /// The answer that follows a run to its end. When the client goes away, the stream is dropped and with it the run.
 pub fn response(run: LiveRun, ticket: Ticket, head: Head, include_usage: bool) -> Response<Body> {
     let first = sse::event(&chunk(&head, &json!({ "role": "assistant" }), None));
-    let chunks =
-        Chunks { run, ticket, head, include_usage, shown: String::new(), heard: String::new(), ready: VecDeque::from([first]), over: false };
+    let chunks = Chunks {
+        run,
+        ticket,
+        head,
+        include_usage,
+        shown: String::new(),
+        heard: String::new(),
+        ready: VecDeque::from([first]),
+        over: false,
+    };
     sse::response(stream::unfold(chunks, |mut chunks| async { chunks.next().await.map(|bytes| (bytes, chunks)) }))
 }
 

@@ -2,7 +2,15 @@
 
 mod answer;
 mod auth;
+pub mod chat_completions;
+mod completion_request;
+mod completion_stream;
+mod live_run;
+pub mod models;
+mod openai_error;
 mod probes;
+mod prompt_messages;
+mod sse;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -52,7 +52,11 @@ struct Found {
 }
 
 /// The rows of a listing, newest first, and the number of all that match.
-pub async fn list(context: &Context, request: SessionsList, limit: usize) -> Result<(Vec<SessionRow>, usize), ErrorShape> {
+pub async fn list(
+    context: &Context,
+    request: SessionsList,
+    limit: usize,
+) -> Result<(Vec<SessionRow>, usize), ErrorShape> {
     let filter = Filter {
         agent_id: request.agent_id.as_deref().map(|id| AgentId::slug(id).as_str().to_owned()),
         updated_since: request

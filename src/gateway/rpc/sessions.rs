@@ -58,10 +58,9 @@ async fn list(call: Call) -> Result<Reply, ErrorShape> {
     let request: SessionsList = call.params()?;
     let context = &call.services.context;
     let limit_applied = request.limit.unwrap_or(LIST_LIMIT);
-    let main = context.key_rules().main_key_of(&request.agent_id.as_deref().map_or_else(
-        || context.key_rules().default_agent,
-        AgentId::slug,
-    ));
+    let main = context
+        .key_rules()
+        .main_key_of(&request.agent_id.as_deref().map_or_else(|| context.key_rules().default_agent, AgentId::slug));
     let (sessions, total_count) = session_rows::list(context, request, size(limit_applied)).await?;
     Reply::of(&SessionsListResult {
         ts: now_ms(),
@@ -103,7 +102,12 @@ async fn preview(call: Call) -> Result<Reply, ErrorShape> {
 }
 
 /// One session that cannot be read does not cost the others their preview.
-async fn preview_of(services: &Services, key: SessionKey, messages: usize, chars: usize) -> (PreviewStatus, Vec<PreviewItem>) {
+async fn preview_of(
+    services: &Services,
+    key: SessionKey,
+    messages: usize,
+    chars: usize,
+) -> (PreviewStatus, Vec<PreviewItem>) {
     let name = key.clone();
     let read = services.context.store.read(move |db| {
         let Some(entry) = lookup::entry(db, &key)? else { return Ok(None) };
