@@ -6,12 +6,12 @@
 mod abort;
 mod access;
 mod agent;
-mod attachments;
+pub mod attachments;
 mod budget;
 mod call;
 mod chat;
 mod chat_turn;
-mod run_end;
+pub mod run_end;
 mod run_events;
 mod run_result;
 mod session_changes;
