@@ -14,10 +14,9 @@ use openclaw_actors::protocol::session_calls::SessionsList;
 use openclaw_actors::run::context::{Context as RunContext, key_rules};
 use openclaw_actors::session::{AgentId, KeyRules, SessionKey};
 use openclaw_actors::store::transfer::{self, Taken};
-use openclaw_actors::store::{StoreError, open};
+use openclaw_actors::store::{Connection, StoreError, open};
 use openclaw_actors::transcript::export;
 use openclaw_actors::transcript::import::{self, Import, ImportedSession};
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::rpc::{session_rows, sessions};
@@ -39,7 +38,8 @@ pub fn sessions(params: &Value, context: &Context) -> Result<Value, Failure> {
             (session_rows::rows(&run, found), total)
         }
     };
-    Ok(serde_json::to_value(sessions::answer(&run, &request, (rows, total)))?)
+    let answer = sessions::answer(&run, &request, (rows, total));
+    serde_json::to_value(answer).map_err(|error| Failure::error(error.to_string()))
 }
 
 /// `openclaw sessions export`

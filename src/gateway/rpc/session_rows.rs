@@ -9,9 +9,8 @@ use openclaw_actors::run::context::{Context, agents};
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::entry::LiveFacts;
 use openclaw_actors::session::{AgentId, SessionEntry, SessionKey, lookup};
-use openclaw_actors::store::StoreError;
+use openclaw_actors::store::{Connection, StoreError};
 use openclaw_actors::store::sessions::{self, Filter, SessionRecord};
-use rusqlite::Connection;
 
 use crate::gateway::services::store_failed;
 
