@@ -366,38 +366,5 @@ pub fn epoch_ms() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn inputs<'a>() -> EndpointInputs<'a> {
-        EndpointInputs { flag_url: Some("ws://127.0.0.1:1"), ..EndpointInputs::default() }
-    }
-
-    #[test]
-    fn a_gateway_without_authentication_needs_no_credential_at_a_named_address() {
-        let open = GatewayKeys { auth_mode: Some("none".into()), ..GatewayKeys::default() };
-        let endpoint = resolve(&inputs(), &open).unwrap();
-        assert_eq!((endpoint.token, endpoint.password), (None, None));
-        assert_eq!(resolve(&inputs(), &GatewayKeys::default()), Err(EndpointError::NoCredentials));
-    }
-
-    #[test]
-    fn an_open_local_gateway_is_asked_as_its_own_helper() {
-        let who = |open| {
-            let options = identity(open, client_mode::CLI, &[Scope::Read]);
-            (options.client_id, options.mode, options.scopes)
-        };
-        assert_eq!(who(false), ("cli", "cli", vec!["operator.read".to_owned()]));
-        assert_eq!(who(true), ("gateway-client", "backend", vec!["operator.read".to_owned()]));
-    }
-
-    #[test]
-    fn a_pairing_refusal_is_told_apart_from_silence() {
-        let refusal = |code: &str| {
-            let error = json!({ "code": "NOT_PAIRED", "message": "pairing required", "details": { "code": code } });
-            unreached(&ClientError::Refused(serde_json::from_value(error).unwrap()))
-        };
-        assert!(refusal("PAIRING_REQUIRED").pairing_pending);
-        assert!(!refusal("OTHER").pairing_pending);
-    }
-}
+#[path = "rpc_tests.rs"]
+mod tests;
