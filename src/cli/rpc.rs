@@ -85,7 +85,7 @@ pub struct Gateway<'a> {
 }
 
 /// An open connection, for commands that call more than once.
-pub struct Link(Client);
+pub struct Link(Box<Client>);
 
 /// Finds out which gateway is meant; connects to nothing.
 pub fn locate<'a>(context: &'a Context, args: &RpcArgs, invalid: Invalid) -> Result<Gateway<'a>, Failure> {
@@ -201,7 +201,7 @@ impl Gateway<'_> {
     pub async fn open(&self, method: &str, params: &Value, limit: Duration) -> Result<Link, Failure> {
         let scopes = scopes::needed(method, params);
         let work = self.connect(&scopes, limit);
-        self.patient(work).await.map(Link).map_err(|error| self.failure(error))
+        self.patient(work).await.map(|client| Link(Box::new(client))).map_err(|error| self.failure(error))
     }
 
     pub async fn call_on(
@@ -295,11 +295,11 @@ impl Gateway<'_> {
             }
         };
         let mut failure = self.details().into_iter().fold(failure, Failure::line);
-        failure.gateway = Some(json!({
+        failure.gateway = Some(Box::new(json!({
             "url": self.endpoint.url,
             "urlSource": self.endpoint.source.as_str(),
             "bindDetail": self.bind_detail(),
-        }));
+        })));
         failure
     }
 
