@@ -1,24 +1,22 @@
-//! The program: arguments in, exit code out; nothing else.
+//! The `openclaw` command: arguments and environment in, exit code out.
 
 mod cli;
 mod client;
+mod gateway;
 
 use std::process::ExitCode;
 
-use cli::{Failure, Hooks};
+use openclaw_actors::config::env::Env;
 
 fn main() -> ExitCode {
-    let hooks = Hooks {
-        serve: |options| {
-            eprintln!("{options:#?}");
-            Err(Failure::error("this build has no gateway"))
-        },
-        sessions_offline: |_, _| Err(Failure::error("this build has no store")),
-        sessions_export: |_, _| Err(Failure::error("this build has no store")),
-        sessions_import: |_, _| Err(Failure::error("this build has no store")),
+    let env: Env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let hooks = cli::Hooks {
+        serve: gateway::serve,
+        sessions_offline: gateway::offline::sessions,
+        sessions_export: gateway::offline::export,
+        sessions_import: gateway::offline::import,
     };
-    // names and values that are no UTF-8 cannot be ours
-    let env =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    ExitCode::from(cli::run(std::env::args_os().collect(), env.collect(), &hooks))
+    ExitCode::from(cli::run(std::env::args_os().collect(), env, &hooks))
 }

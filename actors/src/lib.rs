@@ -5,8 +5,18 @@ compile_error!("supervision needs unwinding: build with panic = \"unwind\"");
 
 pub mod config;
 pub mod devices;
+pub mod events;
 pub mod files;
+pub mod health;
 pub mod logs;
 pub mod model;
+pub mod presence;
 pub mod protocol;
+pub mod run;
+pub mod session;
+pub mod store;
 pub mod supervision;
+pub mod tools;
+pub mod transcript;
+pub mod tree;
+

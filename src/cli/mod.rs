@@ -14,7 +14,7 @@ mod exit;
 pub mod gateway;
 mod health;
 mod keys;
-mod listeners;
+pub mod listeners;
 mod logs;
 mod models;
 mod output;

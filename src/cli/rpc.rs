@@ -238,7 +238,7 @@ impl Gateway<'_> {
         if !self.context.paths.state_dir.is_dir() {
             return None;
         }
-        DeviceIdentity::load_or_create(&self.context.paths.state_dir, epoch_ms(), &mut rand::rng()).ok()
+        DeviceIdentity::load_or_create(&self.context.paths.state_dir, epoch_ms(), rand::random).ok()
     }
 
     /// Written only when it is new: most commands write nothing.

@@ -143,22 +143,11 @@ fn params(endpoint: &Endpoint, options: &ConnectOptions<'_>, challenge: &Challen
 }
 
 fn prove(identity: &DeviceIdentity, params: &ConnectParams, challenge: &Challenge) -> DeviceProof {
-    let signature = identity.sign(&SignedFields {
-        device_id: identity.device_id(),
-        client_id: &params.client.id,
-        client_mode: &params.client.mode,
-        role: params.role_name(),
-        scopes: &params.scopes,
-        signed_at: challenge.ts,
-        token: params.auth.as_ref().map_or("", ConnectAuth::signed_token),
-        nonce: &challenge.nonce,
-        platform: &params.client.platform,
-        device_family: params.client.device_family.as_deref(),
-    });
+    let signed = SignedFields::of(params, identity.device_id(), challenge.ts, &challenge.nonce);
     DeviceProof {
         id: identity.device_id().to_owned(),
-        public_key: identity.public_key().encode(),
-        signature,
+        public_key: identity.public_key(),
+        signature: identity.sign(&signed.v3()),
         signed_at: challenge.ts,
         nonce: challenge.nonce.clone(),
     }

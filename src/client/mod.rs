@@ -8,7 +8,7 @@ mod connect;
 mod device_auth;
 mod endpoint;
 mod error;
-mod run_file;
+pub mod run_file;
 mod wire;
 
 pub use call::Client;

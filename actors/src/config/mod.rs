@@ -3,6 +3,7 @@
 //! `load.rs` is the way in (text to snapshot, in the order of its steps), `handle.rs` what everybody reads, `write.rs` the only
 //! way a file changes, `watch.rs` and `reload.rs` what happens when somebody else changed it.
 
+pub mod actor;
 pub mod aliases;
 pub mod audit;
 pub mod backup;

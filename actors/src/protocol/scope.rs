@@ -1,31 +1,21 @@
-//! Roles and scopes: who may ask for what.
+//! What a connection may do: its role, and the scopes of an operator.
 //!
-//! Scopes travel as strings. One that we do not know is carried along and covers nothing but itself, so it never opens a method.
-//! Source: WebSocket protocol of 2026.5.12, roles and scopes, pairing.
-
-use std::collections::BTreeSet;
+//! Scopes are compared here and nowhere else; a name that is not known covers only itself.
 
 use serde::{Deserialize, Serialize};
 
-/// What a connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Who a connection speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// A person's client: command line, panel, app.
+    /// A person or a program that gives orders.
     Operator,
-    /// A machine that offers commands; it may call the node methods only.
+    /// A machine that offers commands of its own.
     Node,
 }
 
 impl Role {
-    pub fn parse(text: &str) -> Option<Self> {
-        match text {
-            "operator" => Some(Self::Operator),
-            "node" => Some(Self::Node),
-            _ => None,
-        }
-    }
-
+    /// The name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Operator => "operator",
@@ -33,110 +23,96 @@ impl Role {
         }
     }
 
-    /// What every scope of this role begins with.
-    fn prefix(self) -> &'static str {
-        match self {
-            Self::Operator => OPERATOR_PREFIX,
-            Self::Node => "node.",
-        }
+    /// Reads a name of the wire; exact.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Operator, Self::Node].into_iter().find(|role| role.as_str() == name)
     }
 }
 
-const OPERATOR_PREFIX: &str = "operator.";
-
-/// The scopes that methods ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One authority of an operator, `operator.*` on the wire. In alphabetical order of the names.
+///
+/// Source: protocol of 2026.5.12, roles and scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Scope {
     /// Everything.
+    #[serde(rename = "operator.admin")]
     Admin,
-    /// Implies `Read`.
-    Write,
-    Read,
+    /// Deciding about commands that wait for approval.
+    #[serde(rename = "operator.approvals")]
     Approvals,
+    /// Devices, nodes and their tokens.
+    #[serde(rename = "operator.pairing")]
     Pairing,
+    #[serde(rename = "operator.read")]
+    Read,
+    /// The keys of speech providers.
+    #[serde(rename = "operator.talk.secrets")]
     TalkSecrets,
+    /// Running turns and changing sessions; implies reading.
+    #[serde(rename = "operator.write")]
+    Write,
 }
 
 impl Scope {
-    /// What the command line asks for when a method's scope is not known to it.
+    /// Every scope, in alphabetical order of the names.
     pub const ALL: [Self; 6] =
-        [Self::Admin, Self::Read, Self::Write, Self::Approvals, Self::Pairing, Self::TalkSecrets];
+        [Self::Admin, Self::Approvals, Self::Pairing, Self::Read, Self::TalkSecrets, Self::Write];
 
+    /// The name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "operator.admin",
-            Self::Write => "operator.write",
-            Self::Read => "operator.read",
             Self::Approvals => "operator.approvals",
             Self::Pairing => "operator.pairing",
+            Self::Read => "operator.read",
             Self::TalkSecrets => "operator.talk.secrets",
+            Self::Write => "operator.write",
         }
     }
 
-    /// `None`: a scope of another generation.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text)
+    /// Reads a name of the wire; exact.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
+    }
+
+    /// Does holding `self` satisfy `needed`? Admin satisfies everything, write satisfies read.
+    pub fn covers(self, needed: Self) -> bool {
+        self == needed || self == Self::Admin || (self == Self::Write && needed == Self::Read)
     }
 }
 
-/// Do the scopes of an operator connection open a method that asks for `wanted`?
-pub fn holds(held: &[String], wanted: Scope) -> bool {
-    covers_one(Role::Operator, held, wanted.as_str())
+/// Does one held scope name satisfy a needed one? Admin satisfies every `operator.*`, known to us or not.
+pub fn covers_name(held: &str, needed: &str) -> bool {
+    if held == needed {
+        return true;
+    }
+    match Scope::parse(held) {
+        Some(Scope::Admin) => needed.starts_with("operator."),
+        Some(held) => Scope::parse(needed).is_some_and(|needed| held.covers(needed)),
+        None => false,
+    }
 }
 
-/// Is every wanted scope covered for this role?
+/// Is every needed scope name satisfied by one of the held ones?
+pub fn covers_all(held: &[String], needed: &[String]) -> bool {
+    needed.iter().all(|needed| held.iter().any(|held| covers_name(held, needed)))
+}
+
+/// The scopes that a token states: what they imply is added, sorted, without repeats.
 ///
-/// `operator.admin` covers every `operator.*`, `operator.write` covers `operator.read`, anything else only itself.
-/// For a node a scope must also begin with `node.`.
-pub fn covers(role: Role, held: &[String], wanted: &[String]) -> bool {
-    wanted.iter().all(|scope| covers_one(role, held, scope))
-}
-
-/// `covers` for one scope.
-pub fn covers_one(role: Role, held: &[String], wanted: &str) -> bool {
-    let has = |scope: &str| held.iter().any(|h| h == scope);
-    match role {
-        Role::Node => wanted.starts_with(Role::Node.prefix()) && has(wanted),
-        Role::Operator => {
-            has(wanted)
-                || (wanted.starts_with(OPERATOR_PREFIX) && has(Scope::Admin.as_str()))
-                || (wanted == Scope::Read.as_str() && has(Scope::Write.as_str()))
+/// Admin adds read and write, write adds read.
+pub fn normalise(scopes: impl IntoIterator<Item = Scope>) -> Vec<Scope> {
+    let mut all = Vec::new();
+    for scope in scopes {
+        all.push(scope);
+        match scope {
+            Scope::Admin => all.extend([Scope::Read, Scope::Write]),
+            Scope::Write => all.push(Scope::Read),
+            _ => {}
         }
     }
-}
-
-/// Can a connection in one of these roles have this scope? A node has only `node.*`.
-pub fn may_hold(roles: &[Role], scope: &str) -> bool {
-    roles.contains(&Role::Operator) || scope.starts_with(Role::Node.prefix())
-}
-
-/// The scopes of a device token: what they imply added, those of the other role dropped, sorted, each once.
-pub fn normalise_token_scopes(role: Role, scopes: &[String]) -> Vec<String> {
-    let mut kept: BTreeSet<&str> = scopes.iter().map(String::as_str).filter(|scope| belongs(role, scope)).collect();
-    if role == Role::Operator {
-        if kept.contains(Scope::Admin.as_str()) {
-            kept.insert(Scope::Write.as_str());
-        }
-        if kept.contains(Scope::Write.as_str()) {
-            kept.insert(Scope::Read.as_str());
-        }
-    }
-    kept.into_iter().map(str::to_owned).collect()
-}
-
-/// Operator tokens keep `operator.*` only; node tokens keep anything but that.
-fn belongs(role: Role, scope: &str) -> bool {
-    scope.starts_with(OPERATOR_PREFIX) == (role == Role::Operator)
-}
-
-/// `first` and then what only `second` has; the order is kept, each once.
-pub fn union(first: &[String], second: &[String]) -> Vec<String> {
-    let mut all: Vec<String> = Vec::with_capacity(first.len() + second.len());
-    for scope in first.iter().chain(second) {
-        if !all.contains(scope) {
-            all.push(scope.clone());
-        }
-    }
+    all.sort_unstable();
+    all.dedup();
     all
 }
 
@@ -144,73 +120,53 @@ pub fn union(first: &[String], second: &[String]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn list(scopes: &[&str]) -> Vec<String> {
-        scopes.iter().map(|s| (*s).to_owned()).collect()
-    }
-
     #[test]
-    fn every_scope_and_role_reads_back_as_itself() {
+    fn names_are_read_as_they_are_written() {
         for scope in Scope::ALL {
             assert_eq!(Scope::parse(scope.as_str()), Some(scope));
+            assert_eq!(serde_json::to_value(scope).unwrap(), scope.as_str());
         }
-        for role in [Role::Operator, Role::Node] {
-            assert_eq!(Role::parse(role.as_str()), Some(role));
-        }
-        assert_eq!(Scope::parse("operator.questions"), None);
-        assert_eq!(Role::parse("admin"), None);
+        assert_eq!(Scope::parse("operator.talk.secrets"), Some(Scope::TalkSecrets));
+        assert_eq!((Scope::parse("admin"), Scope::parse("operator.Admin")), (None, None));
+        assert_eq!((Role::parse("operator"), Role::parse("node")), (Some(Role::Operator), Some(Role::Node)));
+        assert_eq!((Role::parse("admin"), Role::parse("")), (None, None));
     }
 
     #[test]
-    fn admin_covers_operators_write_covers_read_and_the_rest_is_exact() {
-        let cases: [(Role, &[&str], &[&str], bool); 14] = [
-            (Role::Operator, &[], &[], true),
-            (Role::Operator, &[], &["operator.read"], false),
-            (Role::Operator, &["operator.read"], &["operator.read"], true),
-            (Role::Operator, &["operator.read"], &["operator.write"], false),
-            (Role::Operator, &["operator.write"], &["operator.read"], true),
-            (Role::Operator, &["operator.write"], &["operator.approvals"], false),
-            (Role::Operator, &["operator.admin"], &["operator.pairing", "operator.talk.secrets"], true),
-            (Role::Operator, &["operator.admin"], &["operator.questions"], true),
-            (Role::Operator, &["operator.admin"], &["node.x"], false),
-            (Role::Operator, &["operator.questions"], &["operator.questions"], true),
-            (Role::Operator, &["operator.questions"], &["operator.read"], false),
-            (Role::Node, &["node.x"], &["node.x"], true),
-            (Role::Node, &["operator.admin"], &["operator.read"], false),
-            (Role::Node, &["operator.read"], &["operator.read"], false),
-        ];
-        for (role, held, wanted, expected) in cases {
-            assert_eq!(covers(role, &list(held), &list(wanted)), expected, "{role:?} {held:?} {wanted:?}");
+    fn names_and_enum_order_agree() {
+        assert!(Scope::ALL.is_sorted() && Scope::ALL.is_sorted_by_key(|scope| scope.as_str()));
+    }
+
+    #[test]
+    fn admin_covers_all_and_write_covers_read() {
+        for held in Scope::ALL {
+            for needed in Scope::ALL {
+                let expected = held == needed || held == Scope::Admin || (held, needed) == (Scope::Write, Scope::Read);
+                assert_eq!(held.covers(needed), expected, "{held:?} {needed:?}");
+                assert_eq!(covers_name(held.as_str(), needed.as_str()), expected);
+            }
         }
     }
 
     #[test]
-    fn an_unknown_scope_opens_no_method() {
-        let held = list(&["operator.everything", "admin", "operator.", "OPERATOR.ADMIN", " operator.admin"]);
-        for scope in Scope::ALL {
-            assert!(!holds(&held, scope), "{scope:?}");
+    fn an_unknown_name_covers_only_itself() {
+        for (held, needed, expected) in [
+            ("operator.admin", "operator.future", true),
+            ("operator.admin", "node.camera", false),
+            ("operator.future", "operator.future", true),
+            ("operator.future", "operator.read", false),
+            ("operator.write", "operator.future", false),
+            ("node.camera", "node.camera", true),
+        ] {
+            assert_eq!(covers_name(held, needed), expected, "{held} {needed}");
         }
     }
 
     #[test]
-    fn token_scopes_gain_what_they_imply_and_lose_the_other_role() {
-        let cases: [(Role, &[&str], &[&str]); 5] = [
-            (
-                Role::Operator,
-                &["operator.pairing", "operator.admin"],
-                &["operator.admin", "operator.pairing", "operator.read", "operator.write"],
-            ),
-            (Role::Operator, &["operator.write", "operator.write"], &["operator.read", "operator.write"]),
-            (Role::Operator, &["operator.read", "node.x", "foo"], &["operator.read"]),
-            (Role::Operator, &[], &[]),
-            (Role::Node, &["operator.admin", "node.x"], &["node.x"]),
-        ];
-        for (role, given, expected) in cases {
-            assert_eq!(normalise_token_scopes(role, &list(given)), list(expected), "{role:?} {given:?}");
-        }
-    }
-
-    #[test]
-    fn a_union_keeps_the_order_and_repeats_nothing() {
-        assert_eq!(union(&list(&["b", "a", "b"]), &list(&["a", "c"])), list(&["b", "a", "c"]));
+    fn token_scopes_state_what_they_imply() {
+        use Scope::{Admin, Pairing, Read, Write};
+        assert_eq!(normalise([Write, Pairing]), [Pairing, Read, Write]);
+        assert_eq!(normalise([Admin, Write, Admin]), [Admin, Read, Write]);
+        assert_eq!(normalise([]), []);
     }
 }

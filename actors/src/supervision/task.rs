@@ -9,7 +9,7 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tracing::{Instrument, Span};
 
 /// A running task; dropping it aborts it at its next await.
@@ -63,17 +63,48 @@ where
     F::Output: Send + 'static,
     R: FnOnce(TaskEnd<F::Output>) + Send + 'static,
 {
-    let guarded = async move {
-        match AssertUnwindSafe(future).catch_unwind().await {
-            Ok(value) => report(TaskEnd::Done(value)),
-            Err(panic) => {
-                let message = panic_message(panic.as_ref());
-                tracing::error!(task = name, error = %message, "task panicked");
-                report(TaskEnd::Panicked(message));
-            }
+    Task { handle: tokio::spawn(guarded(name, future, report).instrument(Span::current())) }
+}
+
+async fn guarded<F, R>(name: &'static str, future: F, report: R)
+where
+    F: Future,
+    R: FnOnce(TaskEnd<F::Output>),
+{
+    match AssertUnwindSafe(future).catch_unwind().await {
+        Ok(value) => report(TaskEnd::Done(value)),
+        Err(panic) => {
+            let message = panic_message(panic.as_ref());
+            tracing::error!(task = name, error = %message, "task panicked");
+            report(TaskEnd::Panicked(message));
         }
-    };
-    Task { handle: tokio::spawn(guarded.instrument(Span::current())) }
+    }
+}
+
+/// Tasks that come and go under one owner, such as the connections of a listener; all are aborted with it.
+#[derive(Debug, Default)]
+pub struct TaskSet {
+    tasks: JoinSet<()>,
+}
+
+impl TaskSet {
+    /// Starts a task in the current span; a panic is logged and ends only the task.
+    pub fn spawn<F>(&mut self, name: &'static str, future: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        while self.tasks.try_join_next().is_some() {} // forget those that have ended
+        self.tasks.spawn(guarded(name, future, |_| {}).instrument(Span::current()));
+    }
+
+    /// Tasks that have not been forgotten yet.
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
 }
 
 /// Runs blocking work on tokio's bounded pool. `Err` is the message of a panic.

@@ -1,0 +1,223 @@
+//! The config actor: watches the file, publishes what it says, or keeps what is in force and says why.
+//!
+//! parent: foundation · children: the watching task · restart: permanent
+//!
+//! A change is prepared as a whole (read, checked, secrets resolved) and published in one swap; anything that fails
+//! before leaves the snapshot in force untouched. What cannot change while running is reported as pending.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde_json::{Value, json};
+
+use super::dotenv;
+use super::env::Env;
+use super::handle::{ConfigHandle, Snapshot};
+use super::issue::{ConfigError, Issue};
+use super::paths::Paths;
+use super::reload::{self, ReloadPlan};
+use super::watch::Watch;
+use super::{backup, diff, load, redact, settle};
+use crate::events::{Event, Events, EventsMsg};
+use crate::run::stream::now_ms;
+use crate::supervision::task::{self, Task, TaskEnd};
+use crate::supervision::{Child, ChildSpec, Mail, StartFn};
+
+/// How long reading and activating a changed configuration may take.
+const PREPARE_LIMIT: Duration = Duration::from_secs(60);
+
+/// What became of the latest change, for status and health.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReloadStatus {
+    /// Milliseconds since the epoch; `None` before the first change.
+    pub at: Option<i64>,
+    /// Problems that keep the latest text from taking effect.
+    pub issues: Vec<Issue>,
+    /// Changed paths that wait for a restart.
+    pub pending: Vec<String>,
+}
+
+impl ReloadStatus {
+    /// `ok`, `invalid` or `restart-pending`.
+    pub fn word(&self) -> &'static str {
+        match (self.issues.is_empty(), self.pending.is_empty()) {
+            (false, _) => "invalid",
+            (true, false) => "restart-pending",
+            (true, true) => "ok",
+        }
+    }
+}
+
+/// Where the status is read; clones share it.
+pub type SharedReloadStatus = Arc<ArcSwap<ReloadStatus>>;
+
+/// Called with each new snapshot after it is in force. Short: it hands news on.
+pub type Apply = Arc<dyn Fn(&Arc<Snapshot>) + Send + Sync>;
+
+/// What the actor is started with.
+#[derive(Clone)]
+pub struct ConfigArgs {
+    pub handle: ConfigHandle,
+    pub paths: Paths,
+    /// The environment of the process, without any file's.
+    pub env: Env,
+    /// The directory whose `.env` counts.
+    pub cwd: std::path::PathBuf,
+    pub events: Events,
+    pub status: SharedReloadStatus,
+    pub apply: Apply,
+}
+
+/// What the actor can be told.
+pub enum ConfigMsg {
+    /// The watching task is over, which it never is by itself.
+    WatchEnded(TaskEnd<()>),
+}
+
+struct ConfigActor;
+
+struct ConfigState {
+    _watch: Task,
+}
+
+/// The config actor as a child of the foundation.
+pub fn child(args: ConfigArgs, spec: ChildSpec) -> Child {
+    let start: StartFn = Arc::new(move |parent| {
+        let args = args.clone();
+        Box::pin(async move {
+            let (actor, _) = ConfigActor::spawn_linked(None, ConfigActor, args, parent).await?;
+            Ok(actor.get_cell())
+        })
+    });
+    Child { spec, start }
+}
+
+impl Actor for ConfigActor {
+    type Msg = Mail<ConfigMsg>;
+    type State = ConfigState;
+    type Arguments = ConfigArgs;
+
+    async fn pre_start(&self, me: ActorRef<Self::Msg>, args: ConfigArgs) -> Result<ConfigState, ActorProcessingErr> {
+        let watch = task::spawn_reporting("config-watch", watch(args), move |end| {
+            let _ = me.send_message(Mail::own(ConfigMsg::WatchEnded(end))); // gone only when the task was aborted
+        });
+        Ok(ConfigState { _watch: watch })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        mail: Self::Msg,
+        _: &mut ConfigState,
+    ) -> Result<(), ActorProcessingErr> {
+        let ConfigMsg::WatchEnded(end) = mail.open();
+        Err(format!("the configuration is no longer watched: {end:?}").into())
+    }
+}
+
+/// Follows the file for ever. What changed before the watch stood is found by its first look.
+async fn watch(args: ConfigArgs) {
+    let current = args.handle.load();
+    keep_last_good(&current).await;
+    let mut watch = Watch::start(&args.paths.config_path, &current.includes).await;
+    consider(&args).await;
+    loop {
+        let current = args.handle.load();
+        watch.follow(&args.paths.config_path, &current.includes).await;
+        let debounce = Duration::from_millis(current.settings.gateway.reload.debounce_ms);
+        match watch.next_change(debounce).await {
+            settle::Change::Changed => consider(&args).await,
+            settle::Change::Vanished => tracing::warn!(target: "gateway/reload", "{}", reload::SKIPPED_MISSING),
+        }
+    }
+}
+
+/// Reads the file and does what its changes ask for.
+async fn consider(args: &ConfigArgs) {
+    let current = args.handle.load();
+    match tokio::time::timeout(PREPARE_LIMIT, prepare(args)).await {
+        Ok(Ok(next)) => take_over(args, &current, next).await,
+        Ok(Err(error)) => skip(args, error.issues),
+        Err(_) => tracing::error!(target: "gateway/reload", "a changed configuration was not ready in time; skipped"),
+    }
+}
+
+async fn prepare(args: &ConfigArgs) -> Result<Snapshot, ConfigError> {
+    let (paths, env, cwd) = (args.paths.clone(), args.env.clone(), args.cwd.clone());
+    let read = task::blocking(move || load::load(&paths, &dotenv::layered(env, &cwd, &paths))).await;
+    match read {
+        Ok(loaded) => load::activate(loaded?).await,
+        Err(panic) => Err(Issue::at(super::issue::IssueCode::Parse, super::issue::ROOT, panic).into()),
+    }
+}
+
+async fn take_over(args: &ConfigArgs, current: &Snapshot, next: Snapshot) {
+    if current.exists && !next.exists {
+        return tracing::warn!(target: "gateway/reload", "{}", reload::SKIPPED_MISSING);
+    }
+    let changed = diff::changed(&current.source, &next.source);
+    if changed.is_empty() {
+        return settle(args, ReloadStatus::default(), Vec::new());
+    }
+    let plan = reload::plan(current.settings.gateway.reload.mode, &changed);
+    tracing::info!(target: "gateway/reload", "{}", reload::line(reload::CHANGE_DETECTED, &plan.paths()));
+    report(&plan);
+    if plan.needs_restart.is_empty() && (!plan.apply_hot.is_empty() || !plan.quiet.is_empty()) {
+        keep_last_good(&next).await;
+        let published = args.handle.publish(next);
+        (args.apply)(&published);
+    }
+    let pending = [plan.needs_restart.clone(), plan.ignored.clone()].concat();
+    let status = ReloadStatus { pending, ..ReloadStatus::default() };
+    settle(args, status, plan.apply_hot);
+}
+
+fn report(plan: &ReloadPlan) {
+    let say = |text: &str, paths: &[String]| tracing::info!(target: "gateway/reload", "{}", reload::line(text, paths));
+    if !plan.needs_restart.is_empty() {
+        return say(reload::RESTART_REQUIRED, &plan.needs_restart);
+    }
+    if !plan.ignored.is_empty() {
+        say(reload::HOT_IGNORING, &plan.ignored);
+    }
+    if !plan.apply_hot.is_empty() {
+        say(reload::HOT_APPLIED, &plan.apply_hot);
+    }
+}
+
+/// A file that cannot be used changes nothing; everybody who asks is told.
+fn skip(args: &ConfigArgs, issues: Vec<Issue>) {
+    let texts: Vec<String> = issues.iter().map(Issue::to_text).collect();
+    tracing::warn!(target: "gateway/reload", "{}: {}", reload::SKIPPED_INVALID, texts.join("; "));
+    settle(args, ReloadStatus { issues, ..ReloadStatus::default() }, Vec::new());
+}
+
+fn settle(args: &ConfigArgs, status: ReloadStatus, applied: Vec<String>) {
+    let known = args.status.load();
+    let unchanged = known.issues == status.issues && known.pending == status.pending && applied.is_empty();
+    if unchanged {
+        return;
+    }
+    let status = ReloadStatus { at: Some(now_ms()), ..status };
+    let issues: Vec<Value> = status.issues.iter().map(Issue::to_json).collect();
+    let payload = json!({
+        "ts": now_ms(), "status": status.word(), "issues": issues, "applied": applied, "pending": status.pending,
+        "generation": args.handle.load().generation,
+    });
+    args.status.store(Arc::new(status));
+    if let Err(error) = args.events.try_send(EventsMsg::Publish(Event::broadcast("config.reload", &payload))) {
+        tracing::debug!(%error, "config event not sent; status shows it");
+    }
+}
+
+/// Keeps a copy of a text that works, unless it holds a placeholder instead of a secret.
+async fn keep_last_good(snapshot: &Snapshot) {
+    let Some(text) = snapshot.text.clone().filter(|_| !redact::has_placeholder(&snapshot.source)) else { return };
+    let path = snapshot.path.clone();
+    let kept = task::blocking(move || backup::keep_last_good(&path, &text)).await;
+    if !matches!(kept, Ok(Ok(()))) {
+        tracing::warn!(target: "gateway/reload", ?kept, "no copy of the working configuration could be kept");
+    }
+}

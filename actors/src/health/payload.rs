@@ -1,0 +1,145 @@
+//! The `health` payload: facts in, JSON out.
+//!
+//! Says only what this release does: no channels, no plugins, heartbeats off. Source: `health` of 2026.5.12;
+//! `configReload` is an addition.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::event_loop::EventLoop;
+use super::sessions::AgentSessions;
+use crate::config::handle::Snapshot;
+use crate::config::issue::Issue;
+use crate::run::context::{agent_entry, default_agent};
+use crate::session::AgentId;
+use crate::store::sessions::SessionRecord;
+
+/// How the latest change of the configuration file was received.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigReload {
+    /// A word such as `ok`, `invalid` or `restart-pending`.
+    pub status: String,
+    /// Why it is not in force.
+    pub issues: Vec<Issue>,
+}
+
+/// Everything that a payload is made of.
+pub struct Facts<'a> {
+    pub snapshot: &'a Snapshot,
+    /// The database, which holds the sessions of all agents.
+    pub store: &'a Path,
+    pub sessions: &'a [AgentSessions],
+    pub event_loop: &'a EventLoop,
+    pub reload: &'a ConfigReload,
+    /// Milliseconds since the epoch.
+    pub now: i64,
+    pub duration_ms: u64,
+}
+
+/// Builds the payload.
+pub fn build(facts: &Facts<'_>) -> Value {
+    let default = default_agent(&facts.snapshot.settings);
+    let agents: Vec<Value> = facts.sessions.iter().map(|sessions| agent(facts, sessions, &default)).collect();
+    let of_default = facts.sessions.iter().find(|sessions| sessions.agent == default);
+    json!({
+        "ok": true,
+        "ts": facts.now,
+        "durationMs": facts.duration_ms,
+        "eventLoop": facts.event_loop,
+        "plugins": { "loaded": [], "errors": [] },
+        "modelPricing": { "state": "ok", "sources": [] },
+        "channels": {},
+        "channelOrder": [],
+        "channelLabels": {},
+        "heartbeatSeconds": 0,
+        "defaultAgentId": default.as_str(),
+        "agents": agents,
+        "sessions": of_default.map(|sessions| session_summary(facts, sessions)),
+        "configReload": {
+            "status": facts.reload.status,
+            "issues": facts.reload.issues.iter().map(Issue::to_json).collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn agent(facts: &Facts<'_>, sessions: &AgentSessions, default: &AgentId) -> Value {
+    let mut agent = json!({ "agentId": sessions.agent.as_str() });
+    let entry = agent_entry(&facts.snapshot.settings, &sessions.agent);
+    if let Some(name) = entry.and_then(|entry| entry.name.as_deref()) {
+        agent["name"] = json!(name);
+    }
+    agent["isDefault"] = json!(sessions.agent == *default);
+    agent["heartbeat"] = heartbeat_of(&sessions.agent);
+    agent["sessions"] = session_summary(facts, sessions);
+    agent
+}
+
+/// The heartbeat of an agent: off for every agent, whatever the configuration says, because this release has none.
+pub fn heartbeat_of(_: &AgentId) -> Value {
+    json!({ "enabled": false, "every": "disabled", "everyMs": null, "prompt": "", "target": "none", "ackMaxChars": 300 })
+}
+
+fn session_summary(facts: &Facts<'_>, sessions: &AgentSessions) -> Value {
+    let recent = |record: &SessionRecord| {
+        json!({ "key": record.key, "updatedAt": record.updated_at, "age": (facts.now - record.updated_at).max(0) })
+    };
+    json!({
+        "path": facts.store.display().to_string(),
+        "count": sessions.count,
+        "recent": sessions.recent.iter().map(recent).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::report::tests::event_loop;
+    use super::*;
+    use crate::config::env::Env;
+    use crate::config::issue::IssueCode;
+    use crate::config::load;
+    use crate::config::paths::{self, PathInputs};
+
+    fn snapshot(text: &str) -> Snapshot {
+        let env = Env::from_iter([("HOME", "/home/u")]);
+        let inputs = PathInputs { cwd: PathBuf::from("/"), ..PathInputs::default() };
+        let paths = paths::resolve(&inputs, &env).unwrap();
+        load::from_text(Some(text.to_owned()), &Default::default(), &paths, &env).unwrap()
+    }
+
+    #[test]
+    fn the_payload_lists_every_agent_with_its_own_sessions() {
+        let snapshot = snapshot("{ agents: { list: [{ id: 'a' }, { id: 'b', name: 'Bee', default: true }] } }");
+        let record = SessionRecord {
+            key: "agent:b:main".into(),
+            agent_id: "b".into(),
+            session_id: "s".into(),
+            updated_at: 700,
+            label: None,
+            entry: "{}".into(),
+        };
+        let sessions = [
+            AgentSessions { agent: AgentId::slug("a"), count: 0, recent: Vec::new() },
+            AgentSessions { agent: AgentId::slug("b"), count: 3, recent: vec![record] },
+        ];
+        let issue = Issue::at(IssueCode::Invalid, "gateway.port", "expected number");
+        let payload = build(&Facts {
+            snapshot: &snapshot,
+            store: Path::new("/s/db"),
+            sessions: &sessions,
+            event_loop: &event_loop(),
+            reload: &ConfigReload { status: "invalid".into(), issues: vec![issue] },
+            now: 1_000,
+            duration_ms: 4,
+        });
+        assert_eq!(payload["defaultAgentId"], "b");
+        assert_eq!((&payload["agents"][0]["name"], &payload["agents"][1]["name"]), (&Value::Null, &json!("Bee")));
+        let recent = json!({ "path": "/s/db", "count": 3,
+            "recent": [{ "key": "agent:b:main", "updatedAt": 700, "age": 300 }] });
+        assert_eq!((&payload["sessions"], &payload["agents"][1]["sessions"]), (&recent, &recent));
+        assert_eq!(payload["configReload"]["issues"][0]["path"], "gateway.port");
+        assert_eq!(payload["agents"][0]["heartbeat"]["enabled"], false);
+    }
+}

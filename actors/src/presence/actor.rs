@@ -1,0 +1,131 @@
+//! The presence actor: keeps the table, counts its versions, tells everybody about changes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::entry::{PresenceEntry, PresenceTable};
+use crate::events::{Event, Events, EventsMsg};
+use crate::protocol::StateVersion;
+use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn};
+
+/// What presence can be told.
+#[derive(Debug)]
+pub enum PresenceMsg {
+    /// A client connected: counted, but not broadcast.
+    Joined { key: String, entry: PresenceEntry },
+    /// A client went away, or a machine reported itself: broadcast.
+    Changed { key: String, entry: PresenceEntry },
+    /// Newest first, the gateway itself included.
+    List(RpcReplyPort<Vec<PresenceEntry>>),
+}
+
+/// The two counters that accompany `presence` and `health` events; shared so that `hello-ok` reads them directly.
+#[derive(Debug)]
+pub struct Versions {
+    presence: AtomicU64,
+    health: AtomicU64,
+}
+
+impl Default for Versions {
+    fn default() -> Self {
+        Self { presence: AtomicU64::new(1), health: AtomicU64::new(1) }
+    }
+}
+
+impl Versions {
+    pub fn now(&self) -> StateVersion {
+        StateVersion { presence: self.presence.load(Ordering::Relaxed), health: self.health.load(Ordering::Relaxed) }
+    }
+
+    pub fn bump_health(&self) -> StateVersion {
+        self.health.fetch_add(1, Ordering::Relaxed);
+        self.now()
+    }
+
+    fn bump_presence(&self) -> StateVersion {
+        self.presence.fetch_add(1, Ordering::Relaxed);
+        self.now()
+    }
+}
+
+/// What the actor is started with.
+#[derive(Clone)]
+pub struct PresenceArgs {
+    pub events: Events,
+    pub versions: Arc<Versions>,
+    /// The gateway's own entry; its `ts` is renewed at each listing.
+    pub own: PresenceEntry,
+}
+
+struct PresenceActor;
+
+struct PresenceState {
+    args: PresenceArgs,
+    table: PresenceTable,
+}
+
+/// Presence as a child of its supervisor.
+pub fn child(address: Address<PresenceMsg>, args: PresenceArgs, spec: ChildSpec) -> Child {
+    let start: StartFn = Arc::new(move |parent| {
+        let (address, args) = (address.clone(), args.clone());
+        Box::pin(async move {
+            let (actor, _) = PresenceActor::spawn_linked(None, PresenceActor, args, parent).await?;
+            address.publish(actor.clone());
+            Ok(actor.get_cell())
+        })
+    });
+    Child { spec, start }
+}
+
+impl Actor for PresenceActor {
+    type Msg = Mail<PresenceMsg>;
+    type State = PresenceState;
+    type Arguments = PresenceArgs;
+
+    async fn pre_start(&self, _: ActorRef<Self::Msg>, args: PresenceArgs) -> Result<PresenceState, ActorProcessingErr> {
+        Ok(PresenceState { args, table: PresenceTable::default() })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        mail: Self::Msg,
+        state: &mut PresenceState,
+    ) -> Result<(), ActorProcessingErr> {
+        match mail.open() {
+            PresenceMsg::Joined { key, entry } => {
+                state.args.versions.bump_presence();
+                state.table.touch(&key, entry, Instant::now());
+            }
+            PresenceMsg::Changed { key, entry } => {
+                state.table.touch(&key, entry, Instant::now());
+                state.broadcast();
+            }
+            PresenceMsg::List(reply) => {
+                let _ = reply.send(state.list()); // the asker may have gone
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PresenceState {
+    fn list(&mut self) -> Vec<PresenceEntry> {
+        let own = PresenceEntry { ts: jiff::Timestamp::now().as_millisecond(), ..self.args.own.clone() };
+        let mut list = vec![own];
+        list.extend(self.table.list(Instant::now()));
+        list
+    }
+
+    fn broadcast(&mut self) {
+        let version = self.args.versions.bump_presence();
+        let event = Event::broadcast("presence", &json!({ "presence": self.list() })).with_state_version(version);
+        if let Err(error) = self.args.events.try_send(EventsMsg::Publish(event)) {
+            tracing::debug!(%error, "presence event not sent; clients read the list again on reconnect");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The actor of one session: takes turns in, runs them one after the other, stores every step before it is seen.
+//!
+//! `handle` never waits for the outside: what must be on disk is handed to the store, and the session goes on when the
+//! news arrives. While a step is in flight, requests that depend on its outcome are put aside and taken up in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+
+use super::key::SessionKey;
+use super::message::{Loaded, News, SessionMsg};
+use super::state::{Me, Phase, SessionState, Waiting};
+use super::{requests, step};
+use crate::run::context::Context;
+use crate::run::message::{FailureKind, Outcome, RunEnd};
+use crate::run::stream::now_ms;
+use crate::session::SessionEntry;
+use crate::store::runs::{RunRecord, RunState};
+use crate::store::{StoreError, runs, sessions};
+use crate::supervision::Mail;
+
+/// A session without work rests after this long: its actor ends, its rows stay.
+pub const IDLE_LIMIT: Duration = Duration::from_secs(600);
+
+pub struct SessionActor;
+
+/// What a session is started with.
+pub struct SessionArgs {
+    pub context: Arc<Context>,
+    pub key: SessionKey,
+}
+
+/// Starts the actor of one session below the sessions' group.
+pub async fn spawn(args: SessionArgs, group: ActorCell) -> Result<ActorRef<Mail<SessionMsg>>, SpawnErr> {
+    let (actor, _) = SessionActor::spawn_linked(None, SessionActor, args, group).await?;
+    Ok(actor)
+}
+
+impl Actor for SessionActor {
+    type Msg = Mail<SessionMsg>;
+    type State = SessionState;
+    type Arguments = SessionArgs;
+
+    async fn pre_start(&self, me: Me, args: SessionArgs) -> Result<SessionState, ActorProcessingErr> {
+        let mut state = SessionState::new(args.context, args.key);
+        let (store, key) = (state.context.store.clone(), state.key.clone());
+        let session = me.clone();
+        state.watchers.spawn("session-load", async move {
+            let loaded = store.read(move |db| load(db, &key)).await;
+            let _ = session.send_message(Mail::own(SessionMsg::News(News::Loaded(loaded)))); // gone: nobody waits
+        });
+        Ok(state)
+    }
+
+    async fn handle(&self, me: Me, mail: Self::Msg, state: &mut SessionState) -> Result<(), ActorProcessingErr> {
+        match mail.open() {
+            SessionMsg::News(news) => state.news(&me, news).await?,
+            SessionMsg::Status(reply) => {
+                let _ = reply.send(state.status()); // the asker may have gone
+            }
+            request if state.is_between() => state.deferred.push_back(request),
+            request => requests::handle(state, &me, request),
+        }
+        state.go_on(&me);
+        Ok(())
+    }
+
+    /// A run that goes down takes nothing with it: its turn ends as failed and the session goes on.
+    async fn handle_supervisor_evt(
+        &self,
+        me: Me,
+        event: SupervisionEvent,
+        state: &mut SessionState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (cell, reason) = match event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
+            SupervisionEvent::ActorTerminated(cell, None, reason) => (cell, reason.unwrap_or_else(|| "killed".into())),
+            _ => return Ok(()),
+        };
+        state.run_went_down(&me, &cell, &reason);
+        state.go_on(&me);
+        Ok(())
+    }
+}
+
+fn load(db: &rusqlite::Connection, key: &SessionKey) -> Result<Loaded, StoreError> {
+    let entry = match sessions::get(db, key.as_str())? {
+        Some(record) => SessionEntry::from_value(serde_json::from_str(&record.entry)?),
+        None => None,
+    };
+    let open = runs::open(db)?.into_iter().filter(|run| run.session_key == key.as_str()).collect();
+    Ok(Loaded { entry, open })
+}
+
+impl SessionState {
+    async fn news(&mut self, me: &Me, news: News) -> Result<(), ActorProcessingErr> {
+        match news {
+            News::Loaded(loaded) => self.loaded(me, loaded?),
+            News::Accepted(stored) => {
+                if let Phase::Accepting(accepting) = std::mem::replace(&mut self.phase, Phase::Idle) {
+                    self.accepted(me, *accepting, stored).await;
+                }
+            }
+            News::Queued { run_id, stored } => requests::queued(self, &run_id, stored),
+            // The end must be computed from what the change makes of the entry.
+            News::RunEnded { .. } if self.change.is_some() => self.deferred.push_front(SessionMsg::News(news)),
+            News::RunEnded { run_id, end } => self.run_ended(me, &run_id, *end),
+            News::EndStored(stored) => {
+                if let Phase::Ending(ending) = std::mem::replace(&mut self.phase, Phase::Idle) {
+                    self.end_stored(*ending, stored);
+                    requests::wait_before_collecting(self, me);
+                }
+            }
+            News::Changed(stored) => {
+                if let Some(change) = self.change.take() {
+                    self.changed(me, *change, stored);
+                }
+            }
+            News::CollectDue(timer) if timer == self.timer => self.collect_at = None,
+            News::Idle(timer) if timer == self.timer && self.is_at_rest() => me.stop(None),
+            News::CollectDue(_) | News::Idle(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What an earlier life of the session, or of the gateway, left behind.
+    fn loaded(&mut self, me: &Me, loaded: Loaded) {
+        self.phase = Phase::Idle;
+        self.entry = loaded.entry;
+        let (running, queued): (Vec<RunRecord>, Vec<RunRecord>) =
+            loaded.open.into_iter().partition(|run| run.state == RunState::Running);
+        for run in queued {
+            match serde_json::from_str(&run.request) {
+                Ok(turn) => {
+                    let _ = self.context.directory.register(&run.run_id, self.key.as_str(), run.accepted_at, None); // known: it has been waiting all along
+                    self.waiting.push_back(Waiting { turn, stored: true, steer: false, reply: None });
+                }
+                Err(error) => tracing::error!(run = %run.run_id, %error, "a queued turn cannot be read; it stays in the store"),
+            }
+        }
+        if !running.is_empty() {
+            self.interrupt(me, running);
+        }
+    }
+
+    /// Runs that were cut off are marked as interrupted, and whoever still waits is told.
+    fn interrupt(&mut self, me: &Me, runs: Vec<RunRecord>) {
+        let now = now_ms();
+        let Some(mut entry) = self.entry.clone() else { return };
+        entry.status = Some(crate::protocol::session::RunStatus::Failed);
+        entry.ended_at = Some(now);
+        entry.aborted_last_run = Some(true);
+        let (key, stored) = (self.key.clone(), entry.clone());
+        let ids: Vec<String> = runs.iter().map(|run| run.run_id.clone()).collect();
+        let work = move |db: &rusqlite::Connection| step::interrupt(db, &key, &stored, &ids, now);
+        self.change(me, Some(entry), "abort", work, Box::new(move |state, _, stored| {
+            if let Err(error) = stored {
+                tracing::error!(session = %state.key, %error, "interrupted runs could not be recorded");
+            }
+            for run in &runs {
+                tracing::warn!(session = %state.key, run = %run.run_id, "run interrupted by a restart");
+                let outcome = RunEnd::failed("interrupted by a restart".into()).outcome;
+                state.announcer.run_ended(&run.run_id, &outcome, run.accepted_at, 0);
+                state.end_in_directory(&run.run_id, outcome, run.accepted_at);
+            }
+        }));
+    }
+
+    fn run_ended(&mut self, me: &Me, run_id: &str, end: RunEnd) {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Running(running) if running.turn.run_id == run_id => {
+                self.end(me, running.turn, end, running.started_at, running.steered);
+            }
+            other => self.phase = other, // news of a run that was given up
+        }
+    }
+
+    fn run_went_down(&mut self, me: &Me, cell: &ActorCell, reason: &str) {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Running(running) if running.actor.get_id() == cell.get_id() => {
+                tracing::error!(session = %self.key, run = %running.turn.run_id, %reason, "run went down");
+                let end = RunEnd::failed(format!("the run went down: {reason}"));
+                self.end(me, running.turn, end, running.started_at, running.steered);
+            }
+            other => self.phase = other, // an older run
+        }
+    }
+
+    /// Takes the next thing up, if nothing is in flight: first the turn that waits longest, then what was put aside.
+    fn go_on(&mut self, me: &Me) {
+        if let Some(place) = self.deferred.iter().position(|held| matches!(held, SessionMsg::News(_)))
+            && self.change.is_none()
+            && let Some(SessionMsg::News(News::RunEnded { run_id, end })) = self.deferred.remove(place)
+        {
+            self.run_ended(me, &run_id, *end);
+        }
+        while !self.is_between() {
+            if matches!(self.phase, Phase::Idle) && self.collect_at.is_none() && requests::start_next(self, me) {
+                break;
+            }
+            match self.deferred.pop_front() {
+                Some(request) => requests::handle(self, me, request),
+                None => break,
+            }
+        }
+        if self.is_at_rest() && !self.idle_armed {
+            self.idle_armed = true;
+            self.timer += 1;
+            let timer = self.timer;
+            drop(me.send_after(IDLE_LIMIT, move || Mail::own(SessionMsg::News(News::Idle(timer)))));
+        } else if !self.is_at_rest() {
+            self.idle_armed = false;
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+            && self.change.is_none()
+            && self.waiting.is_empty()
+            && self.deferred.is_empty()
+    }
+}
+
+impl RunEnd {
+    /// The end of a run that has nothing to say for itself.
+    pub fn failed(message: String) -> Self {
+        let outcome = Outcome::Failed {
+            message,
+            reply: crate::model::failover::OTHER.to_owned(),
+            kind: FailureKind::Unknown,
+        };
+        Self { outcome, last: None, unsteered: Vec::new(), facts: crate::run::message::RunFacts::default() }
+    }
+}

@@ -1,0 +1,29 @@
+//! Sessions: one conversation key, its history, and one turn after the other.
+//!
+//! parent: the sessions' group · children: one run at a time · restart: transient (it reads its rows when it is back;
+//! a run that was cut off is marked as interrupted)
+
+pub mod actor;
+mod announce;
+pub mod commands;
+pub mod command;
+pub mod entry;
+pub mod key;
+pub mod lookup;
+pub mod message;
+mod patch;
+pub mod queue;
+mod requests;
+pub mod reset;
+mod state;
+pub mod status_card;
+mod step;
+pub mod stop_phrase;
+pub mod thinking;
+
+pub use entry::SessionEntry;
+pub use key::{AgentId, KeyError, KeyRules, SessionKey};
+pub use message::{Admission, SessionError, SessionMsg, SessionStatus};
+
+/// All sessions by key.
+pub type Sessions = crate::supervision::Group<SessionKey, SessionMsg>;

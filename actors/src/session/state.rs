@@ -1,0 +1,395 @@
+//! What a session actor knows, and how it goes from one phase to the next.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ractor::{ActorRef, RpcReplyPort};
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use super::announce::Announcer;
+use super::entry::SessionEntry;
+use super::key::SessionKey;
+use super::message::{Admission, News, SessionError, SessionMsg, SessionStatus};
+use super::queue::Overflow;
+use super::step::{self, Begin, End};
+use crate::protocol::session::RunStatus;
+use crate::run::actor::{self as run_actor, RunArgs};
+use crate::run::context::Context;
+use crate::run::conversation;
+use crate::run::message::{AbortCause, EndedRun, Outcome, RunEnd, RunMsg, Turn, TurnKind};
+use crate::run::stream::now_ms;
+use crate::run::turn::TurnArgs;
+use crate::store::StoreError;
+use crate::store::runs::{RunRecord, RunState};
+use crate::supervision::Mail;
+use crate::supervision::task::TaskSet;
+
+pub type Me = ActorRef<Mail<SessionMsg>>;
+pub type AdmissionReply = RpcReplyPort<Result<Admission, SessionError>>;
+
+/// The state of one session actor.
+pub struct SessionState {
+    pub context: Arc<Context>,
+    pub key: SessionKey,
+    pub announcer: Announcer,
+    /// As it is on disk; `None` before the first turn.
+    pub entry: Option<SessionEntry>,
+    pub phase: Phase,
+    /// A change of the entry on its way to disk, while idle or running.
+    pub change: Option<Box<Change>>,
+    /// Turns for later, in order.
+    pub waiting: VecDeque<Waiting>,
+    /// Requests that depend on the step in flight.
+    pub deferred: VecDeque<SessionMsg>,
+    /// What was dropped from the queue and not yet told.
+    pub overflow: Overflow,
+    pub watchers: TaskSet,
+    /// Tells a timer's news from that of an earlier one.
+    pub timer: u64,
+    /// Waiting messages are being collected until then, milliseconds since the epoch.
+    pub collect_at: Option<i64>,
+    pub idle_armed: bool,
+}
+
+/// What a session is doing. All but `Idle` and `Running` are short: a step is on its way to disk.
+pub enum Phase {
+    Loading,
+    Idle,
+    Accepting(Box<Accepting>),
+    Running(Box<Running>),
+    Ending(Box<Ending>),
+}
+
+/// A turn that is becoming a run.
+pub struct Accepting {
+    pub turn: Turn,
+    pub entry: SessionEntry,
+    pub message: serde_json::Value,
+    pub reply: Option<AdmissionReply>,
+    pub merged: Vec<String>,
+    pub new_session: bool,
+}
+
+/// A turn that runs.
+pub struct Running {
+    pub turn: Turn,
+    pub actor: ActorRef<Mail<RunMsg>>,
+    pub started_at: i64,
+    /// Ids of messages that were steered into it.
+    pub steered: Vec<String>,
+    /// Asked to end; what for.
+    pub aborting: bool,
+}
+
+/// A run that is over, on its way to disk.
+pub struct Ending {
+    pub turn: Turn,
+    pub end: RunEnd,
+    pub started_at: i64,
+    pub entry: SessionEntry,
+}
+
+/// A change of the entry, on its way to disk.
+pub struct Change {
+    /// `None`: the session is deleted.
+    pub entry: Option<SessionEntry>,
+    /// Told when it is done.
+    pub done: Done,
+    pub reason: &'static str,
+}
+
+/// What follows a change.
+pub type Done = Box<dyn FnOnce(&mut SessionState, &Me, Result<(), StoreError>) + Send>;
+
+/// A turn that waits for its time.
+pub struct Waiting {
+    pub turn: Turn,
+    /// On disk?
+    pub stored: bool,
+    /// Meant for the live run; if that ends first, it is a turn like any other.
+    pub steer: bool,
+    pub reply: Option<AdmissionReply>,
+}
+
+impl SessionState {
+    pub fn new(context: Arc<Context>, key: SessionKey) -> Self {
+        let announcer = Announcer { events: context.events.clone(), key: key.clone() };
+        Self {
+            context,
+            key,
+            announcer,
+            entry: None,
+            phase: Phase::Loading,
+            change: None,
+            waiting: VecDeque::new(),
+            deferred: VecDeque::new(),
+            overflow: Overflow::default(),
+            watchers: TaskSet::default(),
+            timer: 0,
+            collect_at: None,
+            idle_armed: false,
+        }
+    }
+
+    /// Is a step in flight, so that requests must wait for its outcome?
+    pub fn is_between(&self) -> bool {
+        let settled = match &self.phase {
+            Phase::Idle => true,
+            Phase::Running(running) => !running.aborting,
+            _ => false,
+        };
+        !settled || self.change.is_some()
+    }
+
+    pub fn status(&self) -> SessionStatus {
+        let running = match &self.phase {
+            Phase::Running(running) => Some(running.turn.run_id.clone()),
+            Phase::Accepting(accepting) => Some(accepting.turn.run_id.clone()),
+            Phase::Ending(ending) => Some(ending.turn.run_id.clone()),
+            _ => None,
+        };
+        SessionStatus { entry: self.entry.clone(), running, waiting: self.waiting.len() }
+    }
+
+    /// Sends news to itself when the store has answered.
+    pub fn when_stored<T: Send + 'static>(
+        &mut self,
+        me: &Me,
+        receipt: Result<oneshot::Receiver<Result<T, StoreError>>, StoreError>,
+        news: impl FnOnce(Result<T, StoreError>) -> News + Send + 'static,
+    ) {
+        let me = me.clone();
+        self.watchers.spawn("session-store", async move {
+            let stored = match receipt {
+                Ok(answer) => answer.await.unwrap_or(Err(StoreError::Restarting)),
+                Err(error) => Err(error),
+            };
+            let _ = me.send_message(Mail::own(SessionMsg::News(news(stored)))); // gone: it reads the store when it is back
+        });
+    }
+
+    /// A turn begins: its message goes to disk together with its run.
+    pub fn begin(&mut self, me: &Me, turn: Turn, reply: Option<AdmissionReply>, queued: bool, merged: Vec<String>) {
+        let now = now_ms();
+        let old = self.entry.as_ref();
+        let stale = old.is_some_and(|entry| self.context.is_stale(entry, now));
+        let mut entry = old.cloned().unwrap_or_else(|| SessionEntry::new(new_session_id(), now));
+        let archive = stale.then(|| entry.session_id.clone());
+        if stale {
+            entry.reset(new_session_id(), now);
+        }
+        entry.updated_at = Some(now);
+        entry.last_interaction_at = Some(now);
+        entry.status = Some(RunStatus::Running);
+        entry.started_at = Some(now);
+        entry.ended_at = None;
+        entry.runtime_ms = None;
+        entry.chat_type = entry.chat_type.or(self.key.chat_type());
+        let message = conversation::user_message(&turn, &self.context.zone());
+        let shown = serde_json::to_value(&message).unwrap_or_default(); // plain data: cannot fail
+        let run = step::run_record(&self.key, &entry.session_id, &turn, RunState::Running, now);
+        let new_session = old.is_none() || stale;
+        let accepting = Accepting { turn, entry: entry.clone(), message: shown, reply, merged: merged.clone(), new_session };
+        self.phase = Phase::Accepting(Box::new(accepting));
+        let key = self.key.clone();
+        let receipt = run.and_then(|run| {
+            let begin = Begin { key, entry, run, queued, message, archive, merged, now };
+            self.context.store.submit(move |db| step::begin(db, &begin))
+        });
+        self.when_stored(me, receipt, News::Accepted);
+    }
+
+    /// The turn is on disk: its run starts.
+    pub async fn accepted(&mut self, me: &Me, accepting: Accepting, stored: Result<Option<RunRecord>, StoreError>) {
+        let Accepting { turn, entry, message, reply, merged, new_session } = accepting;
+        match stored {
+            Ok(None) => {}
+            Ok(Some(known)) => {
+                self.phase = Phase::Idle;
+                self.context.directory.forget(&turn.run_id);
+                return answer(reply, Ok(Admission::Known(Box::new(known))));
+            }
+            Err(error) => {
+                self.phase = Phase::Idle;
+                self.context.directory.forget(&turn.run_id);
+                return answer(reply, Err(error.into()));
+            }
+        }
+        self.entry = Some(entry.clone());
+        answer(reply, Ok(Admission::Started));
+        for run in &merged {
+            self.announcer.taken_in(run);
+            self.end_in_directory(run, Outcome::Completed { text: String::new() }, turn.accepted_at);
+        }
+        self.announcer.message(&message, None);
+        let what = if new_session { json!({ "reason": "create" }) } else { json!({ "phase": "start", "runId": turn.run_id }) };
+        self.announce_change(what, true);
+        self.start_run(me, turn, entry).await;
+    }
+
+    async fn start_run(&mut self, me: &Me, turn: Turn, entry: SessionEntry) {
+        let started_at = now_ms();
+        let run_id = turn.run_id.clone();
+        let session = me.clone();
+        let report = Box::new(move |end: RunEnd| {
+            let news = News::RunEnded { run_id, end: Box::new(end) };
+            let _ = session.send_message(Mail::own(SessionMsg::News(news))); // gone: it reads the store when it is back
+        });
+        let args = TurnArgs { context: Arc::clone(&self.context), key: self.key.clone(), entry, turn: turn.clone() };
+        match run_actor::spawn(RunArgs { turn: args, report }, me.get_cell()).await {
+            Ok(actor) => {
+                let running = Running { turn, actor, started_at, steered: Vec::new(), aborting: false };
+                self.phase = Phase::Running(Box::new(running));
+            }
+            Err(error) => {
+                let end = RunEnd::failed(format!("the run did not start: {error}"));
+                self.end(me, turn, end, started_at, Vec::new());
+            }
+        }
+    }
+
+    /// A run is over: what it did goes to disk.
+    pub fn end(&mut self, me: &Me, turn: Turn, end: RunEnd, started_at: i64, steered: Vec<String>) {
+        let now = now_ms();
+        let mut entry = self.entry.clone().unwrap_or_else(|| SessionEntry::new(new_session_id(), now));
+        apply_end(&mut entry, &end, now, started_at);
+        let kept = |turn: &&Turn| self.waiting.iter().any(|waiting| waiting.turn.run_id == turn.run_id);
+        let follow_ups: Vec<Turn> = end.unsteered.iter().filter(|turn| !kept(turn)).map(as_new_turn).collect();
+        let rows: Result<Vec<RunRecord>, StoreError> = follow_ups
+            .iter()
+            .map(|turn| step::run_record(&self.key, &entry.session_id, turn, RunState::Queued, now))
+            .collect();
+        for turn in follow_ups.into_iter().rev() {
+            let known = self.context.directory.register(&turn.run_id, self.key.as_str(), turn.accepted_at, None);
+            debug_assert!(known.is_ok(), "a fresh id cannot be known");
+            self.waiting.push_front(Waiting { turn, stored: true, steer: false, reply: None });
+        }
+        let (key, run_id, outcome, last) = (self.key.clone(), turn.run_id.clone(), end.outcome.clone(), end.last.clone());
+        let stored_entry = entry.clone();
+        self.phase = Phase::Ending(Box::new(Ending { turn, end, started_at, entry }));
+        let receipt = rows.and_then(|follow_ups| {
+            let end = End { key, entry: stored_entry, run_id, outcome, last, steered, follow_ups, now };
+            self.context.store.submit(move |db| step::end(db, &end))
+        });
+        self.when_stored(me, receipt, News::EndStored);
+    }
+
+    /// The end is on disk, or cannot be stored: either way it is told now, once.
+    pub fn end_stored(&mut self, ending: Ending, stored: Result<Option<(String, i64)>, StoreError>) {
+        let Ending { turn, end, started_at, entry } = ending;
+        let outcome = match stored {
+            Ok(placed) => {
+                self.entry = Some(entry);
+                if let Some(last) = &end.last {
+                    let shown = serde_json::to_value(crate::model::message::Message::Assistant(last.clone()));
+                    self.announcer.message(&shown.unwrap_or_default(), placed.as_ref());
+                }
+                end.outcome.clone()
+            }
+            Err(error) => {
+                tracing::error!(session = %self.key, run = %turn.run_id, %error, "the end of a run could not be stored");
+                Outcome::Failed {
+                    message: error.to_string(),
+                    reply: crate::model::failover::OTHER.to_owned(),
+                    kind: crate::run::message::FailureKind::Unknown,
+                }
+            }
+        };
+        self.phase = Phase::Idle;
+        self.announcer.run_ended(&turn.run_id, &outcome, started_at, end.facts.seq);
+        self.announcer.forget_run(&turn.run_id);
+        let phase = if matches!(outcome, Outcome::Failed { .. }) { "error" } else { "end" };
+        self.announce_change(json!({ "phase": phase, "runId": turn.run_id }), false);
+        let session_id = self.entry.as_ref().map(|entry| entry.session_id.clone()).unwrap_or_default();
+        let ended = EndedRun { outcome, facts: end.facts, session_id, started_at, ended_at: now_ms() };
+        self.context.directory.end(&turn.run_id, ended);
+    }
+
+    /// Stores a change of the entry and then does what follows.
+    pub fn change<F>(&mut self, me: &Me, entry: Option<SessionEntry>, reason: &'static str, work: F, done: Done)
+    where
+        F: FnOnce(&rusqlite::Connection) -> Result<(), StoreError> + Send + 'static,
+    {
+        self.change = Some(Box::new(Change { entry, done, reason }));
+        let receipt = self.context.store.submit(work);
+        self.when_stored(me, receipt, News::Changed);
+    }
+
+    pub fn changed(&mut self, me: &Me, change: Change, stored: Result<(), StoreError>) {
+        let Change { entry, done, reason } = change;
+        if stored.is_ok() {
+            self.entry = entry;
+            self.announce_change(json!({ "reason": reason }), matches!(self.phase, Phase::Running(_)));
+        }
+        done(self, me, stored);
+    }
+
+    /// Asks the live run to end.
+    pub fn abort_run(&mut self, cause: AbortCause) -> Option<String> {
+        let Phase::Running(running) = &mut self.phase else { return None };
+        running.aborting = true;
+        let _ = running.actor.send_message(Mail::own(RunMsg::Abort(cause))); // it has ended: the news is on its way
+        Some(running.turn.run_id.clone())
+    }
+
+    pub fn announce_change(&self, what: serde_json::Value, running: bool) {
+        let defaults = self.context.session_defaults(&self.key);
+        self.announcer.changed(what, self.entry.as_ref(), running, &defaults);
+    }
+
+    pub fn end_in_directory(&self, run_id: &str, outcome: Outcome, started_at: i64) {
+        let session_id = self.entry.as_ref().map(|entry| entry.session_id.clone()).unwrap_or_default();
+        let facts = crate::run::message::RunFacts::default();
+        self.context.directory.end(run_id, EndedRun { outcome, facts, session_id, started_at, ended_at: now_ms() });
+    }
+}
+
+/// Answers a request; the asker may have gone.
+pub fn answer(reply: Option<AdmissionReply>, admission: Result<Admission, SessionError>) {
+    if let Some(reply) = reply {
+        let _ = reply.send(admission); // the asker may have gone
+    }
+}
+
+pub fn new_session_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// A steering message that came too late is a turn of its own, under an id of its own: the id that it was sent with
+/// has been answered already.
+fn as_new_turn(turn: &Turn) -> Turn {
+    Turn { run_id: uuid::Uuid::new_v4().to_string(), kind: TurnKind::Chat, ..turn.clone() }
+}
+
+fn apply_end(entry: &mut SessionEntry, end: &RunEnd, now: i64, started_at: i64) {
+    entry.updated_at = Some(now);
+    entry.ended_at = Some(now);
+    entry.runtime_ms = u64::try_from(now - started_at).ok();
+    entry.aborted_last_run = Some(matches!(end.outcome, Outcome::Aborted { .. }));
+    entry.status = Some(match &end.outcome {
+        Outcome::Completed { .. } => RunStatus::Done,
+        Outcome::Aborted { cause: AbortCause::Timeout, .. } => RunStatus::Timeout,
+        Outcome::Aborted { .. } => RunStatus::Killed,
+        Outcome::Failed { .. } => RunStatus::Failed,
+    });
+    let facts = &end.facts;
+    if facts.provider.is_empty() {
+        return;
+    }
+    entry.model_provider = Some(facts.provider.clone());
+    entry.model = Some(facts.model.clone());
+    entry.context_tokens = Some(facts.context_window);
+    if facts.last_call.total_tokens == 0 {
+        return;
+    }
+    entry.system_sent = Some(true);
+    entry.input_tokens = Some(facts.usage.input);
+    entry.output_tokens = Some(facts.usage.output);
+    entry.cache_read = Some(facts.usage.cache_read);
+    entry.cache_write = Some(facts.usage.cache_write);
+    entry.total_tokens = Some(facts.last_call.prompt_tokens());
+    entry.total_tokens_fresh = Some(true);
+    let cost = entry.estimated_cost_usd.unwrap_or(0.0) + facts.usage.cost.total;
+    entry.estimated_cost_usd = (cost > 0.0).then_some(cost);
+}

@@ -1,0 +1,123 @@
+//! The actor that owns the database threads.
+//!
+//! It has no messages: work reaches the threads through their queues. It fails when a thread ends without being asked,
+//! and its supervisor then opens the database again.
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::mpsc;
+
+use super::{QUEUE, Queues, Store, open, reader, writer};
+use crate::supervision::{Child, ChildSpec, StartFn, task};
+
+/// Internal news only.
+pub struct ThreadEnded(&'static str);
+
+struct StoreActor;
+
+struct StoreState {
+    store: Store,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// The store as a child of the foundation.
+pub fn child(store: Store, spec: ChildSpec) -> Child {
+    let start: StartFn = Arc::new(move |parent| {
+        let store = store.clone();
+        Box::pin(async move {
+            let (actor, _) = StoreActor::spawn_linked(None, StoreActor, store, parent).await?;
+            Ok(actor.get_cell())
+        })
+    });
+    Child { spec, start }
+}
+
+impl Actor for StoreActor {
+    type Msg = ThreadEnded;
+    type State = StoreState;
+    type Arguments = Store;
+
+    /// Opens the database: a few milliseconds on local disk, the one start that touches a file, because nothing in
+    /// the tree can live without it.
+    async fn pre_start(&self, me: ActorRef<ThreadEnded>, store: Store) -> Result<StoreState, ActorProcessingErr> {
+        let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let (db, salvage) = open::open_writer(store.dir(), &stamp)?;
+        if let Some(salvage) = salvage {
+            tracing::error!(
+                kept = %salvage.kept.display(),
+                restored_from_backup = salvage.restored,
+                "the database was damaged and has been replaced; the damaged file was kept"
+            );
+        }
+        let (writes, write_queue) = mpsc::channel(QUEUE);
+        let (reads, read_queue) = mpsc::channel(QUEUE);
+        let mut threads = vec![spawn_writer(&me, &store, db, write_queue)?];
+        let read_queue = Arc::new(Mutex::new(read_queue));
+        for _ in 0..reader::READERS {
+            let db = open::open_reader(store.dir())?;
+            let queue = Arc::clone(&read_queue);
+            let guard = EndGuard { me: me.clone(), name: "reader" };
+            threads.push(task::thread("store-reader", move || {
+                let _guard = guard;
+                reader::serve(&db, &queue);
+            })?);
+        }
+        store.inner.queues.store(Some(Arc::new(Queues { writes, reads })));
+        Ok(StoreState { store, threads })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<ThreadEnded>,
+        ended: ThreadEnded,
+        _: &mut StoreState,
+    ) -> Result<(), ActorProcessingErr> {
+        Err(format!("the {} thread ended", ended.0).into())
+    }
+
+    /// Closes the queues, lets the writer finish what it holds, and joins the threads.
+    async fn post_stop(&self, _: ActorRef<ThreadEnded>, state: &mut StoreState) -> Result<(), ActorProcessingErr> {
+        state.store.inner.queues.store(None);
+        let threads = std::mem::take(&mut state.threads);
+        task::blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a store thread panicked");
+                }
+            }
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+fn spawn_writer(
+    me: &ActorRef<ThreadEnded>,
+    store: &Store,
+    mut db: rusqlite::Connection,
+    mut queue: mpsc::Receiver<Box<dyn writer::Job>>,
+) -> std::io::Result<JoinHandle<()>> {
+    let guard = EndGuard { me: me.clone(), name: "writer" };
+    let dir = store.dir().to_owned();
+    task::thread("store-writer", move || {
+        let _guard = guard;
+        writer::serve(&mut db, &mut queue);
+        if let Err(error) = open::backup(&db, &dir) {
+            tracing::warn!(%error, "the database could not be backed up");
+        }
+    })
+}
+
+/// Tells the actor when its thread ends, also by a panic.
+struct EndGuard {
+    me: ActorRef<ThreadEnded>,
+    name: &'static str,
+}
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        let _ = self.me.send_message(ThreadEnded(self.name)); // the actor may be stopping: then it knows
+    }
+}

@@ -1,0 +1,58 @@
+//! The one thread that writes, with group commit.
+//!
+//! Jobs that wait together share one transaction and one fsync; each runs in a savepoint of its own, so that a failing
+//! job undoes only itself. An answer is sent after the commit: answered means on disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rusqlite::Connection;
+use tokio::sync::mpsc::Receiver;
+
+use super::StoreError;
+use crate::supervision::task::panic_message;
+
+/// Jobs that share one commit at most; bounds how long the first of them waits.
+const BATCH: usize = 128;
+
+/// One write, not yet run.
+pub trait Job: Send {
+    /// Runs the write inside its savepoint and keeps the result.
+    fn run(&mut self, db: &Connection) -> Result<(), StoreError>;
+    /// Tells the asker; `commit` is the fate of the shared transaction.
+    fn settle(self: Box<Self>, commit: Result<(), StoreError>);
+}
+
+/// Serves the queue until it is closed and empty.
+pub fn serve(db: &mut Connection, queue: &mut Receiver<Box<dyn Job>>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while let Some(first) = queue.blocking_recv() {
+        batch.push(first);
+        while batch.len() < BATCH {
+            match queue.try_recv() {
+                Ok(job) => batch.push(job),
+                Err(_) => break,
+            }
+        }
+        let outcome = commit(db, &mut batch);
+        for job in batch.drain(..) {
+            job.settle(outcome.clone());
+        }
+    }
+}
+
+fn commit(db: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    let mut group = db.transaction()?;
+    for job in batch.iter_mut() {
+        let savepoint = group.savepoint()?;
+        let ran = catch_unwind(AssertUnwindSafe(|| job.run(&savepoint)));
+        match ran {
+            Ok(Ok(())) => savepoint.commit()?,
+            Ok(Err(_)) => drop(savepoint), // rolls back; the job keeps its own error
+            Err(panic) => {
+                tracing::error!(error = %panic_message(panic.as_ref()), "a write panicked; it was undone");
+            }
+        }
+    }
+    group.commit()?;
+    Ok(())
+}

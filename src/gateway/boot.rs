@@ -1,0 +1,272 @@
+//! Assembling the service: handles first, then the tree that stands behind them.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use openclaw_actors::config::ConfigHandle;
+use openclaw_actors::config::actor::{Apply, ConfigArgs, SharedReloadStatus};
+use openclaw_actors::config::handle::Snapshot;
+use openclaw_actors::config::load;
+use openclaw_actors::config::settings::AuthMode;
+use openclaw_actors::devices::{self, Devices, DevicesArgs};
+use openclaw_actors::events::{self, Events};
+use openclaw_actors::health::{self, Cache, ConfigReload, HealthArgs};
+use openclaw_actors::logs::LogHandle;
+use openclaw_actors::model::http::HttpClients;
+use openclaw_actors::model::local;
+use openclaw_actors::presence::{Presence, PresenceArgs, PresenceEntry, Versions};
+use openclaw_actors::run::context::{Context, Lanes};
+use openclaw_actors::run::directory::Directory;
+use openclaw_actors::run::lane::Lane;
+use openclaw_actors::run::models::ConfiguredModels;
+use openclaw_actors::run::stream::now_ms;
+use openclaw_actors::session::{SessionKey, SessionMsg, Sessions};
+use openclaw_actors::store::{Store, runs};
+use openclaw_actors::supervision::{Address, Child, ChildSpec, Group, Restart};
+use openclaw_actors::tree::{self, Tree, TreeArgs};
+use rand::Rng;
+use tokio::time::Instant;
+
+use super::VERSION;
+use super::auth::Auth;
+use super::auth::shared_secret::SharedSecrets;
+use super::bind::Sockets;
+use super::health::Health;
+use super::listener;
+use super::logging::{self, RunOptionsForLogs};
+use super::rpc::ControlBudget;
+use super::services::Services;
+use super::ws::client::{Clients, PREAUTH_PER_IP, PreauthPlaces};
+use super::ws::{self, Connections};
+use crate::cli::Failure;
+use crate::cli::gateway::run::RunOptions;
+
+/// Mails that may wait in front of presence.
+const PRESENCE_MAILBOX: usize = 1024;
+/// How long a session may take to read what the last time left.
+const RECOVER_LIMIT: Duration = Duration::from_secs(10);
+
+/// The running gateway.
+pub struct Gateway {
+    pub services: Arc<Services>,
+    pub tree: Tree,
+    /// The token that was made up because none is configured.
+    pub made_up_token: Option<String>,
+}
+
+/// Starts everything. On error everything that was started has been stopped again.
+pub async fn start(mut options: RunOptions, sockets: Sockets, log: LogHandle) -> Result<Gateway, Failure> {
+    let made_up_token = made_up_token(&options);
+    let token = options.listen.credentials.token.clone().or_else(|| made_up_token.clone());
+    if let Some(token) = &token {
+        let registered = log.redactor().register([token.as_str()]);
+        registered.map_err(|error| Failure::error(format!("the token could not be registered for redaction: {error}")))?;
+    }
+    let listen = &options.listen;
+    let secrets = SharedSecrets::new(listen.auth_mode, token.as_deref(), listen.credentials.password.as_deref());
+    let auth = Auth::new(secrets, &options.snapshot.settings.gateway.auth.rate_limit);
+    options.listen.credentials.token = token;
+    let services = services(&options, sockets.port, auth, log);
+    announce(&services, &sockets);
+    let front = front(&services, sockets);
+    let args = TreeArgs {
+        context: Arc::clone(&services.context),
+        config: config_args(&options, &services),
+        presence: services.presence.clone(),
+        presence_args: PresenceArgs {
+            events: services.context.events.clone(),
+            versions: Arc::clone(&services.versions),
+            own: own_presence(),
+        },
+        devices: services.devices.clone(),
+        devices_args: DevicesArgs {
+            store: services.context.store.clone(),
+            events: services.context.events.clone(),
+        },
+        front,
+    };
+    let tree = tree::start(args).await.map_err(|error| {
+        Failure::error(format!(
+            "Gateway failed to start: {error}. Run openclaw gateway status --deep for diagnostics."
+        ))
+    })?;
+    recover(&services).await;
+    Ok(Gateway { services, tree, made_up_token })
+}
+
+/// Mode token without a token: one for this run, never logged.
+fn made_up_token(options: &RunOptions) -> Option<String> {
+    if options.listen.auth_mode != AuthMode::Token || options.listen.credentials.token.is_some() {
+        return None;
+    }
+    tracing::warn!(
+        target: "gateway",
+        "no gateway token is configured; one was made for this run, and only commands of this user on this host know it"
+    );
+    let mut bytes = [0u8; 24];
+    rand::rng().fill_bytes(&mut bytes);
+    Some(hex::encode(bytes))
+}
+
+fn services(options: &RunOptions, port: u16, auth: Auth, log: LogHandle) -> Arc<Services> {
+    let config = ConfigHandle::new(options.snapshot.clone());
+    let context = Arc::new(context(options, &config));
+    let connections: Connections = Group::new("connections");
+    let health = Health { address: Address::new("health", health::MAILBOX), cache: Cache::default(), config: config.clone() };
+    let per_ip = options.env.get("OPENCLAW_MAX_PREAUTH_CONNECTIONS_PER_IP").and_then(|text| text.parse().ok());
+    Arc::new(Services {
+        version: VERSION,
+        paths: options.paths.clone(),
+        started: context.started,
+        started_at: now_ms(),
+        port,
+        sessions: context.sessions.clone(),
+        presence: Presence::new("presence", PRESENCE_MAILBOX),
+        versions: Arc::new(Versions::default()),
+        devices: Devices::new("devices", devices::MAILBOX),
+        health,
+        auth,
+        preauth: PreauthPlaces::new(per_ip.unwrap_or(PREAUTH_PER_IP)),
+        clients: Clients::default(),
+        connections,
+        control_budget: ControlBudget::default(),
+        config_status: SharedReloadStatus::default(),
+        log,
+        state_dir: options.paths.state_dir.clone(),
+        ready: AtomicBool::new(false),
+        draining: AtomicBool::new(false),
+        config,
+        context,
+    })
+}
+
+fn context(options: &RunOptions, config: &ConfigHandle) -> Context {
+    let settings = &options.snapshot.settings;
+    // An owner who has configured nothing may have a model server running; one who has is not surprised by it.
+    let local_urls = (local::OLLAMA_URL.to_owned(), local::LM_STUDIO_URL.to_owned());
+    let models = ConfiguredModels::new(config.clone(), HttpClients::default(), Some(local_urls));
+    Context {
+        store: Store::new(&options.paths.state_dir),
+        config: config.clone(),
+        events: Events::new("events", events::MAILBOX),
+        sessions: Sessions::new("sessions"),
+        directory: Directory::default(),
+        lanes: Lanes { main: Lane::new("main", settings.agents.defaults.max_concurrent) },
+        models: Arc::new(models),
+        started: Instant::now(),
+        version: VERSION,
+        host: logging::hostname(),
+        workspace_default: options.paths.workspace_default.clone(),
+        home: options.paths.home.clone(),
+    }
+}
+
+/// Lines that operators look for.
+fn announce(services: &Services, sockets: &Sockets) {
+    for socket in &sockets.bound {
+        if let Ok(address) = socket.local_addr() {
+            tracing::info!(target: "gateway", "http server listening on {address}");
+        }
+    }
+    match services.log.current_file() {
+        Some(file) => tracing::info!(target: "gateway", "log file: {}", file.display()),
+        None => tracing::info!(target: "gateway", "log file: none"),
+    }
+}
+
+/// The front in start order: health, connections, then the port.
+fn front(services: &Arc<Services>, sockets: Sockets) -> Vec<Child> {
+    let (clients, status) = (services.clients.clone(), Arc::clone(&services.config_status));
+    let health_args = HealthArgs {
+        store: services.context.store.clone(),
+        config: services.config.clone(),
+        events: services.context.events.clone(),
+        versions: Arc::clone(&services.versions),
+        cache: services.health.cache.clone(),
+        connected: Arc::new(move || !clients.is_empty()),
+        reload: Arc::new(move || {
+            let status = status.load();
+            ConfigReload { status: status.word().to_owned(), issues: status.issues.clone() }
+        }),
+    };
+    let permanent = |kind| ChildSpec::new(kind, Restart::Permanent);
+    let mut front = vec![
+        health::child(services.health.address.clone(), health_args, permanent("health")),
+        services.connections.child(permanent("connections"), ws::group_spec()),
+    ];
+    front.extend(
+        sockets.bound.into_iter().map(|socket| listener::child(socket, Arc::clone(services), permanent("listener"))),
+    );
+    front
+}
+
+fn config_args(options: &RunOptions, services: &Arc<Services>) -> ConfigArgs {
+    ConfigArgs {
+        handle: services.config.clone(),
+        paths: options.paths.clone(),
+        env: options.process_env.clone(),
+        cwd: options.cwd.clone(),
+        events: services.context.events.clone(),
+        status: Arc::clone(&services.config_status),
+        apply: apply(options, services),
+    }
+}
+
+/// What a new configuration changes at once. The tree holds the services weakly here: it is itself part of them.
+fn apply(options: &RunOptions, services: &Arc<Services>) -> Apply {
+    let services = Arc::downgrade(services);
+    let logs = RunOptionsForLogs { log_level: options.log_level.clone(), verbose: options.verbose };
+    let listen = options.listen.clone();
+    let overridden = options.credentials_overridden;
+    Arc::new(move |snapshot: &Arc<Snapshot>| {
+        let Some(services) = services.upgrade() else { return };
+        services.context.lanes.main.resize(snapshot.settings.agents.defaults.max_concurrent);
+        logging::apply(&services.log, &logs, snapshot);
+        let configured = load::shared_secrets(snapshot);
+        let (token, password) = if overridden {
+            (listen.credentials.token.as_deref(), listen.credentials.password.as_deref())
+        } else {
+            (configured.token.or(listen.credentials.token.as_deref()), configured.password)
+        };
+        let secrets = SharedSecrets::new(listen.auth_mode, token, password);
+        if services.auth.replace(secrets, &snapshot.settings.gateway.auth.rate_limit) {
+            let now = services.auth.generation();
+            let closed = services.clients.close_where(4001, "gateway auth changed", |client| {
+                client.auth_generation.is_some_and(|generation| generation != now)
+            });
+            tracing::info!(target: "gateway", closed, "gateway auth changed");
+        }
+    })
+}
+
+/// Sessions with work from before: each looks after its own when it starts.
+async fn recover(services: &Services) {
+    let open = match services.context.store.read(runs::open).await {
+        Ok(open) => open,
+        Err(error) => return tracing::error!(%error, "unfinished runs of the last time could not be read"),
+    };
+    let mut keys: Vec<String> = open.into_iter().map(|run| run.session_key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    for key in keys {
+        let key = SessionKey::from_stored(key);
+        let Ok(session) = services.sessions.get_or_start(key.clone()).await else { continue };
+        // Asking for its status makes it load; it then marks what was cut off and runs what waits.
+        let status = session.ask(RECOVER_LIMIT, SessionMsg::Status).await;
+        tracing::info!(session = %key, running = ?status.ok().and_then(|status| status.running), "session recovered");
+    }
+}
+
+fn own_presence() -> PresenceEntry {
+    let host = logging::hostname();
+    PresenceEntry {
+        version: Some(VERSION.to_owned()),
+        platform: Some(std::env::consts::OS.to_owned()),
+        mode: Some("gateway".into()),
+        reason: Some("self".into()),
+        text: Some(format!("Gateway: {host} · app {VERSION} · mode gateway · reason self")),
+        host: Some(host),
+        ..PresenceEntry::default()
+    }
+}

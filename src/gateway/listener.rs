@@ -1,0 +1,122 @@
+//! The listener: one actor per bound address, serving HTTP and WebSocket on one port.
+//!
+//! The socket is bound before the tree starts and outlives the actor: a restarted listener goes on with the same
+//! socket, and connections that wait in its backlog are not lost.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use openclaw_actors::supervision::task::{self, Task, TaskEnd, TaskSet};
+use openclaw_actors::supervision::{Child, ChildSpec, Mail, StartFn};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
+
+use super::http;
+use super::services::Services;
+
+/// A client must have sent its request's head by then; it also bounds an idle keep-alive.
+const HEADER_LIMIT: Duration = Duration::from_secs(10);
+/// Largest request head, bytes.
+const HEADER_BYTES_MAX: usize = 65_536;
+/// Pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+struct ListenerActor;
+
+#[derive(Clone)]
+struct ListenerArgs {
+    socket: Arc<std::net::TcpListener>,
+    services: Arc<Services>,
+}
+
+/// The accept loop ended, which it never does by itself.
+#[derive(Debug)]
+struct Ended(TaskEnd<()>);
+
+struct ListenerState {
+    _task: Task,
+}
+
+/// A listener as a child of the front.
+pub fn child(socket: std::net::TcpListener, services: Arc<Services>, spec: ChildSpec) -> Child {
+    let args = ListenerArgs { socket: Arc::new(socket), services };
+    let start: StartFn = Arc::new(move |parent| {
+        let args = args.clone();
+        Box::pin(async move {
+            let (actor, _) = ListenerActor::spawn_linked(None, ListenerActor, args, parent).await?;
+            Ok(actor.get_cell())
+        })
+    });
+    Child { spec, start }
+}
+
+impl Actor for ListenerActor {
+    type Msg = Mail<Ended>;
+    type State = ListenerState;
+    type Arguments = ListenerArgs;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<Self::Msg>,
+        args: ListenerArgs,
+    ) -> Result<ListenerState, ActorProcessingErr> {
+        let socket = TcpListener::from_std(args.socket.try_clone()?)?;
+        let serve = accept(socket, http::router(args.services));
+        let task = task::spawn_reporting("listener", serve, move |end| {
+            let _ = me.send_message(Mail::own(Ended(end))); // gone only when the task was aborted
+        });
+        Ok(ListenerState { _task: task })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        mail: Self::Msg,
+        _: &mut ListenerState,
+    ) -> Result<(), ActorProcessingErr> {
+        Err(format!("the listener ended: {:?}", mail.open().0).into())
+    }
+}
+
+/// Accepts for ever. Each HTTP connection is a task of this one: when the listener goes, they go.
+async fn accept(socket: TcpListener, router: Router) {
+    let mut connections = TaskSet::default();
+    loop {
+        let (stream, peer) = match socket.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of file descriptors, or the peer has gone already: waiting is all that helps.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        connections.spawn("http", serve(stream, peer, router.clone()));
+    }
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, router: Router) {
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        router.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_LIMIT)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!(%peer, %error, "an HTTP connection ended early");
+    }
+}

@@ -1,0 +1,84 @@
+//! One gateway per state directory: a lock that the kernel gives back when its holder dies.
+
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+use openclaw_actors::files;
+use serde::{Deserialize, Serialize};
+
+/// Name of the lock in a state directory.
+const FILE: &str = "gateway.lock";
+
+/// Who holds the lock. `start_time` tells a pid from its reuse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Owner {
+    pub pid: u32,
+    pub start_time: Option<u64>,
+    /// Milliseconds since the epoch.
+    pub created_at: i64,
+    pub port: u16,
+    pub config_path: PathBuf,
+}
+
+/// The held lock; dropping it frees the state directory.
+#[derive(Debug)]
+pub struct StateLock {
+    _lock: Flock<std::fs::File>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("gateway already running (pid {}); state directory {} is in use", .owner.as_ref().map_or_else(|| "unknown".into(), |o| o.pid.to_string()), .dir.display())]
+    Held { dir: PathBuf, owner: Option<Owner> },
+    #[error("state directory {}: {error}", .dir.display())]
+    Io { dir: PathBuf, error: std::io::Error },
+}
+
+/// Takes the lock of a state directory, or says who has it.
+pub fn acquire(state_dir: &Path, owner: &Owner) -> Result<StateLock, LockError> {
+    let io = |error| LockError::Io { dir: state_dir.to_owned(), error };
+    files::ensure_dir(state_dir).map_err(io)?;
+    let file = files::open_private(&state_dir.join(FILE)).map_err(io)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            let text = serde_json::to_string(owner).map_err(|error| io(error.into()))?;
+            lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| lock.write_all(text.as_bytes())).map_err(io)?;
+            Ok(StateLock { _lock: lock })
+        }
+        Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
+            let mut text = String::new();
+            let _ = file.read_to_string(&mut text); // the owner's name is a courtesy
+            Err(LockError::Held { dir: state_dir.to_owned(), owner: serde_json::from_str(&text).ok() })
+        }
+        Err((_, errno)) => Err(io(errno.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::run_file::process_start_time;
+
+    #[test]
+    fn the_second_holder_learns_who_the_first_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid = std::process::id();
+        let owner = Owner {
+            pid,
+            start_time: process_start_time(pid),
+            created_at: 5,
+            port: 1,
+            config_path: "openclaw.json".into(),
+        };
+        let lock = acquire(dir.path(), &owner).unwrap();
+        match acquire(dir.path(), &owner) {
+            Err(LockError::Held { owner: Some(seen), .. }) => assert_eq!(seen, owner),
+            other => panic!("{other:?}"),
+        }
+        drop(lock);
+        acquire(dir.path(), &owner).unwrap();
+    }
+
+}

@@ -1,0 +1,106 @@
+//! The running service: from a checked configuration to a tree that serves, and back down.
+//!
+//! `serve` is the whole life in order: lock the state directory, bind the port, start the log, start the tree, say that
+//! it is ready, wait for a signal, stop in reverse. Each step is one call.
+
+pub mod auth;
+mod bind;
+mod boot;
+mod health;
+mod http;
+mod listener;
+mod lock;
+mod logging;
+mod rpc;
+mod services;
+mod stop;
+mod turns;
+mod ws;
+
+use std::sync::atomic::Ordering;
+
+use openclaw_actors::files;
+use openclaw_actors::run::stream::now_ms;
+
+use crate::cli::gateway::run::RunOptions;
+use crate::cli::{Exit, Failure, Outcome};
+use crate::client::run_file::{RunFile, process_start_time};
+
+/// Version of the product.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Runs the service until it is told to stop.
+pub fn serve(options: RunOptions) -> Outcome {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = options.workers.or(options.snapshot.settings.performance.workers) {
+        runtime.worker_threads(workers.max(1));
+    }
+    let runtime = runtime.enable_all().build().map_err(|error| Failure::error(format!("no runtime: {error}")))?;
+    let outcome = runtime.block_on(live(options));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    outcome
+}
+
+async fn live(options: RunOptions) -> Outcome {
+    let owner = lock::Owner {
+        pid: std::process::id(),
+        start_time: process_start_time(std::process::id()),
+        created_at: now_ms(),
+        port: options.listen.port,
+        config_path: options.paths.config_path.clone(),
+    };
+    let _lock = lock::acquire(&options.paths.state_dir, &owner).map_err(refused_lock)?;
+    let sockets = bind::bind(&options.listen)?;
+    let port = sockets.port;
+    let log = logging::init(&options)?;
+    let mut signals = stop::Signals::listen().map_err(|error| Failure::error(error.to_string()))?;
+    let mut gateway = boot::start(options, sockets, log.handle().clone()).await?;
+    let note = leave_note(&gateway, port)?;
+    gateway.services.ready.store(true, Ordering::Relaxed);
+    tracing::info!(target: "gateway", "ready");
+    let reason = stop::wait(&mut signals, &mut gateway.tree).await;
+    let outcome = stop::stop(&gateway.services, gateway.tree, &mut signals, reason).await;
+    if let Err(error) = std::fs::remove_file(&note) {
+        tracing::debug!(%error, "the run file was gone already");
+    }
+    drop(log); // writes what is queued
+    outcome
+}
+
+/// Two gateways on one state directory would write over each other's sessions.
+fn refused_lock(error: lock::LockError) -> Failure {
+    let held = matches!(error, lock::LockError::Held { .. });
+    let failure = Failure::error(error.to_string());
+    if held {
+        failure.line("If the gateway is supervised, stop it with: openclaw gateway stop").exit(bind::duplicate_exit())
+    } else {
+        failure
+    }
+}
+
+/// Tells the local command line where this gateway is, and the token if it was made up for this run.
+fn leave_note(gateway: &boot::Gateway, port: u16) -> Result<std::path::PathBuf, Failure> {
+    let pid = std::process::id();
+    let note = RunFile {
+        pid,
+        start_time: process_start_time(pid).unwrap_or_default(),
+        port,
+        url: format!("ws://127.0.0.1:{port}"),
+        token: gateway.made_up_token.clone(),
+    };
+    let path = RunFile::path(&gateway.services.state_dir);
+    let failed = |error: std::io::Error| Failure::error(format!("{}: {error}", path.display()));
+    path.parent().map_or(Ok(()), files::ensure_dir).map_err(failed)?;
+    let text = serde_json::to_string(&note).map_err(|error| failed(error.into()))?;
+    files::replace(&path, text.as_bytes()).map_err(failed)?;
+    Ok(path)
+}
+
+/// Is a service manager looking after this process?
+pub fn is_supervised() -> bool {
+    std::env::var_os("INVOCATION_ID").is_some() || std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
+/// How the process ends when it did all that it was asked for.
+pub const DONE: Outcome = Ok(Exit::Done);

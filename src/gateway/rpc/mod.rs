@@ -1,0 +1,56 @@
+//! RPC: the table of methods, who may call them, and how an answer becomes a frame.
+//!
+//! A new method is one function and one row in the table of its family's file. What is not in a table does not exist:
+//! it is refused as `unknown method` and not listed in `hello-ok`.
+
+mod access;
+mod budget;
+mod call;
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use openclaw_actors::protocol::ErrorShape;
+
+pub use access::{Access, check};
+pub use budget::ControlBudget;
+pub use call::{Call, Reply, Responder};
+
+/// One method of the protocol.
+pub struct Method {
+    pub name: &'static str,
+    pub access: Access,
+    pub run: Handler,
+    /// Callable but not advertised.
+    pub hidden: bool,
+}
+
+/// What a method does. The future belongs to the connection: it ends when the connection does.
+pub type Handler = fn(Call) -> futures::future::BoxFuture<'static, Result<Reply, ErrorShape>>;
+
+impl Method {
+    pub const fn new(name: &'static str, access: Access, run: Handler) -> Self {
+        Self { name, access, run, hidden: false }
+    }
+
+    pub const fn hidden(mut self) -> Self {
+        self.hidden = true;
+        self
+    }
+}
+
+/// Every family's table, in the order in which `hello-ok` lists them.
+const FAMILIES: &[&[Method]] = &[];
+
+static METHODS: LazyLock<HashMap<&'static str, &'static Method>> =
+    LazyLock::new(|| FAMILIES.iter().flat_map(|family| family.iter()).map(|method| (method.name, method)).collect());
+
+/// The method with this name.
+pub fn find(name: &str) -> Option<&'static Method> {
+    METHODS.get(name).copied()
+}
+
+/// Names for `hello-ok.features.methods`.
+pub fn advertised() -> Vec<&'static str> {
+    FAMILIES.iter().flat_map(|family| family.iter()).filter(|method| !method.hidden).map(|method| method.name).collect()
+}

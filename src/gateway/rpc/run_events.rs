@@ -1,0 +1,34 @@
+//! Who receives the tool events of a run, and who follows sessions. The hub forgets what concerns a closed connection.
+
+use openclaw_actors::events::{ConnId, EventsMsg};
+use openclaw_actors::protocol::ErrorShape;
+
+use super::call::Call;
+use crate::gateway::services::unavailable;
+
+/// The caller starts or joins a run; asked for before the run starts, so that no event is missed.
+pub async fn join(call: &Call, run_id: &str) {
+    if call.client.tool_events {
+        send(call, EventsMsg::JoinRun(call.client.conn.clone(), run_id.to_owned())).await;
+    }
+}
+
+/// The run was refused or is long over: nobody waits for its tool events.
+pub async fn forget(call: &Call, run_id: &str) {
+    if call.client.tool_events {
+        send(call, EventsMsg::ForgetRun(run_id.to_owned())).await;
+    }
+}
+
+/// Changes what the caller follows.
+pub async fn follow(call: &Call, message: impl FnOnce(ConnId) -> EventsMsg) -> Result<(), ErrorShape> {
+    let message = message(call.client.conn.clone());
+    call.services.context.events.send(message).await.map_err(unavailable)
+}
+
+/// While the hub restarts the connections are closing: there is nobody to be told.
+async fn send(call: &Call, message: EventsMsg) {
+    if let Err(error) = call.services.context.events.send(message).await {
+        tracing::warn!(%error, "tool events are not routed");
+    }
+}
