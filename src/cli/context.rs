@@ -28,6 +28,8 @@ const LOG_DIR: &str = "/tmp/openclaw";
 pub struct Context {
     pub global: GlobalArgs,
     pub paths: Paths,
+    /// The environment of the process alone, for whoever has to read the `.env` files again.
+    pub process_env: Env,
     /// The process environment with the `.env` files below it.
     pub env: Env,
     pub output: Output,
@@ -47,8 +49,8 @@ impl Context {
             cwd: cwd.clone(),
         };
         let paths = paths::resolve(&inputs, &process).map_err(|error| Failure::usage(error.to_string()))?;
-        let env = dotenv::layered(process, &cwd, &paths);
-        let context = Self { global, paths, env, output, json, cwd, loaded: OnceCell::new() };
+        let env = dotenv::layered(process.clone(), &cwd, &paths);
+        let context = Self { global, paths, process_env: process, env, output, json, cwd, loaded: OnceCell::new() };
         context.warn_about_names();
         Ok(context)
     }

@@ -80,5 +80,4 @@ mod tests {
         drop(lock);
         acquire(dir.path(), &owner).unwrap();
     }
-
 }

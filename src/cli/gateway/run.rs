@@ -25,12 +25,18 @@ const PASSWORD_FILE_MAX: u64 = 16 * 1024;
 #[derive(Debug)]
 pub struct RunOptions {
     pub paths: Paths,
+    /// The environment of the process alone; `.env` files are read again below it on a reload of secrets.
+    pub process_env: Env,
     /// The process environment with the `.env` files below it.
     pub env: Env,
+    /// Working directory; base of the first `.env` file.
+    pub cwd: PathBuf,
     /// The configuration that was checked, all its secrets resolved. `exists` is false if the start was allowed without a file.
     pub snapshot: Snapshot,
     /// Port, addresses, mode and secret. Mode token without a token: make one for this run.
     pub listen: Listen,
+    /// A flag gave the token or the password: a changed configuration does not replace it.
+    pub credentials_overridden: bool,
     pub ws_log: WsLog,
     /// Console down to debug; the log file keeps its level.
     pub verbose: bool,
@@ -83,7 +89,10 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
     secrets_available(&snapshot)?;
     Ok(RunOptions {
         paths: context.paths.clone(),
+        process_env: context.process_env.clone(),
         env: context.env.clone(),
+        cwd: context.cwd.clone(),
+        credentials_overridden: flags.token.is_some() || flags.password.is_some(),
         snapshot,
         listen,
         ws_log: flags.ws_log,
