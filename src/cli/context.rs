@@ -85,13 +85,12 @@ impl Context {
 
     /// The keys that a client needs, from a valid configuration; its `exec` secrets are resolved here.
     pub fn keys(&self) -> Result<GatewayKeys, Failure> {
-        match self.plain_keys() {
-            Some(keys) => Ok(keys),
-            None => self.keys_of(self.snapshot()?),
-        }
+        self.keys_of(self.snapshot()?)
     }
 
     /// The same for a command that goes on with an invalid configuration, after a note: then as much as can be read.
+    ///
+    /// A plain file is not validated at all: these commands should answer at once, and the gateway says what it refused.
     pub fn keys_or_note(&self) -> Result<GatewayKeys, Failure> {
         match self.plain_keys() {
             Some(keys) => Ok(keys),
@@ -173,6 +172,7 @@ impl Context {
     /// A command for the reader to type, with the profile of this one.
     pub fn hint(&self, command: &str) -> String {
         match &self.paths.profile {
+            Some(_) if self.global.dev => format!("openclaw --dev {command}"),
             Some(profile) => format!("openclaw --profile {profile} {command}"),
             None => format!("openclaw {command}"),
         }

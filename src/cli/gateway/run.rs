@@ -4,7 +4,7 @@
 //! started by whoever gave `Hooks`.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use openclaw_actors::config::env::Env;
@@ -87,6 +87,11 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
     let listen = check::check(&facts(&flags, context, config, snapshot.as_ref())?)?;
     let Some(snapshot) = snapshot else { return Err(Failure::config("no configuration")) }; // `check` has refused it
     secrets_available(&snapshot)?;
+    if in_container() && flags.bind.is_none() && listen.hosts.iter().all(IpAddr::is_loopback) {
+        context
+            .output
+            .note("In a container only its own processes reach loopback; publish the port with --bind lan and auth.");
+    }
     Ok(RunOptions {
         paths: context.paths.clone(),
         process_env: context.process_env.clone(),
