@@ -39,7 +39,12 @@ pub fn messages(db: &Connection, session_id: &str, limit: usize) -> Result<Vec<V
 }
 
 /// What was said near the end of a transcript, as `(role, text)`, oldest first.
-pub fn latest(db: &Connection, session_id: &str, messages: usize, chars: usize) -> Result<Vec<(String, String)>, StoreError> {
+pub fn latest(
+    db: &Connection,
+    session_id: &str,
+    messages: usize,
+    chars: usize,
+) -> Result<Vec<(String, String)>, StoreError> {
     let lines = transcripts::tail(db, session_id, messages.saturating_mul(LINES_PER_MESSAGE))?;
     let entries = entries_of(lines);
     let shown = view(&branch::current(&entries), HistoryLimits { messages: usize::MAX, chars });
@@ -128,7 +133,8 @@ mod tests {
 
     #[test]
     fn stored_messages_keep_their_text_and_are_counted_from_the_beginning() {
-        let entries = [entry("a", json!({"role": "user", "content": "1"})), entry("b", json!({"role": "user", "content": "2"}))];
+        let entries =
+            [entry("a", json!({"role": "user", "content": "1"})), entry("b", json!({"role": "user", "content": "2"}))];
         assert_eq!(
             marked(&entries.iter().collect::<Vec<_>>(), 1),
             [json!({"role": "user", "content": "2", "__openclaw": {"id": "b", "seq": 2}})]

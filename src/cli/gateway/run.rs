@@ -35,8 +35,6 @@ pub struct RunOptions {
     pub snapshot: Snapshot,
     /// Port, addresses, mode and secret. Mode token without a token: make one for this run.
     pub listen: Listen,
-    /// A flag gave the token or the password: a changed configuration does not replace it.
-    pub credentials_overridden: bool,
     pub ws_log: WsLog,
     /// Console down to debug; the log file keeps its level.
     pub verbose: bool,
@@ -51,6 +49,8 @@ pub struct RunOptions {
     pub dev: bool,
     /// End another gateway of this user that holds the port.
     pub force: bool,
+    /// A flag gives the secret or its kind; a new configuration does not change them.
+    pub credentials_overridden: bool,
 }
 
 pub fn run(args: &RunArgs, context: &Context, hooks: &Hooks) -> Outcome {
@@ -97,7 +97,6 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
         process_env: context.process_env.clone(),
         env: context.env.clone(),
         cwd: context.cwd.clone(),
-        credentials_overridden: flags.token.is_some() || flags.password.is_some(),
         snapshot,
         listen,
         ws_log: flags.ws_log,
@@ -108,6 +107,7 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
         allow_unconfigured: flags.allow_unconfigured,
         dev,
         force: flags.force,
+        credentials_overridden: flags.token.is_some() || flags.password.is_some() || flags.auth.is_some(),
     })
 }
 

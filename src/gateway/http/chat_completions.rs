@@ -13,10 +13,11 @@ use openclaw_actors::run::message::{EndedRun, Outcome};
 use openclaw_actors::run::stream::now_ms;
 use serde_json::{Value, json};
 
+use super::answer;
 use super::completion_request::{self, Wish};
 use super::completion_stream;
 use super::live_run::LiveRun;
-use super::openai_error::{Refusal, answer};
+use super::openai_error::Refusal;
 use crate::gateway::services::Services;
 
 /// What stands in the place of an answer without text.
@@ -47,7 +48,12 @@ pub async fn create(services: Arc<Services>, caller: Caller, headers: HeaderMap,
     }
 }
 
-async fn serve(services: Arc<Services>, caller: Caller, headers: &HeaderMap, body: &[u8]) -> Result<Response<Body>, Refusal> {
+async fn serve(
+    services: Arc<Services>,
+    caller: Caller,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response<Body>, Refusal> {
     let now = now_ms();
     let wish: Wish = completion_request::read(&services.context, caller.may_choose_model, headers, body, now)?;
     let head = Head { id: wish.turn.run_id.clone(), created: now / 1000, model: wish.model };
@@ -60,7 +66,7 @@ async fn serve(services: Arc<Services>, caller: Caller, headers: &HeaderMap, bod
     let ticket: Ticket = run.submit(wish.turn).await?;
     let ended = run.ended(ticket).await?;
     match said(&ended) {
-        Some(text) => Ok(answer(StatusCode::OK, &completion(&head, text, &ended))),
+        Some(text) => Ok(answer::json(StatusCode::OK, &completion(&head, text, &ended))),
         None => Err(Refusal::Internal),
     }
 }

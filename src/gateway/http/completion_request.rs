@@ -28,15 +28,23 @@ pub struct Wish {
 }
 
 /// Reads a request. `now` is in milliseconds since the epoch.
-pub fn read(context: &Context, may_choose_model: bool, headers: &HeaderMap, body: &[u8], now: i64) -> Result<Wish, Refusal> {
+pub fn read(
+    context: &Context,
+    may_choose_model: bool,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: i64,
+) -> Result<Wish, Refusal> {
     let body = parse(body)?;
     check_tools(&body)?;
     let model = body.get("model").and_then(Value::as_str).unwrap_or("openclaw").to_owned();
     let rules = context.key_rules();
     let known = agents(&context.config.load().settings);
-    let agent = agent(&model, header(headers, &["x-openclaw-agent-id", "x-openclaw-agent"]), &rules, &known)?;
+    let agent_header = header(headers, &["x-openclaw-agent-id", "x-openclaw-agent"]);
+    let agent = agent(&model, agent_header, &rules, &known)?;
     let messages = body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let prompt = prompt_messages::read(messages).ok_or_else(|| Refusal::invalid("Missing user message in `messages`."))?;
+    let prompt =
+        prompt_messages::read(messages).ok_or_else(|| Refusal::invalid("Missing user message in `messages`."))?;
     let user = body.get("user").and_then(Value::as_str);
     let key = session_key(header(headers, &["x-openclaw-session-key"]), user, &agent, &rules)?;
     let chosen = header(headers, &["x-openclaw-model"]);
@@ -92,8 +100,8 @@ fn check_tools(body: &Value) -> Result<(), Refusal> {
 
 /// The header names the agent, else the model does.
 fn agent(model: &str, header: Option<&str>, rules: &KeyRules, known: &[AgentId]) -> Result<AgentId, Refusal> {
-    let by_model = named(model)
-        .ok_or_else(|| Refusal::invalid("Invalid `model`. Use `openclaw` or `openclaw/<agentId>`."))?;
+    let by_model =
+        named(model).ok_or_else(|| Refusal::invalid("Invalid `model`. Use `openclaw` or `openclaw/<agentId>`."))?;
     let agent = match (header, by_model) {
         (Some(text), _) => AgentId::slug(text),
         (None, Named::Agent(agent)) => agent,
@@ -106,7 +114,12 @@ fn agent(model: &str, header: Option<&str>, rules: &KeyRules, known: &[AgentId])
 }
 
 /// The session that the header names, else the one of the `user`, else a fresh one.
-fn session_key(header: Option<&str>, user: Option<&str>, agent: &AgentId, rules: &KeyRules) -> Result<SessionKey, Refusal> {
+fn session_key(
+    header: Option<&str>,
+    user: Option<&str>,
+    agent: &AgentId,
+    rules: &KeyRules,
+) -> Result<SessionKey, Refusal> {
     let rules = KeyRules { default_agent: agent.clone(), scope: rules.scope };
     let parse = |raw: &str| SessionKey::parse(raw, &rules).map_err(|error| Refusal::invalid(error.to_string()));
     if let Some(raw) = header {
@@ -221,7 +234,8 @@ mod tests {
     #[test]
     fn a_backend_model_needs_the_right_to_choose_it() {
         let agent = AgentId::slug("ops");
-        let resolve = |text: &str| if text == "fake/fake-1" { Ok(("fake".into(), "fake-1".into())) } else { Err(String::new()) };
+        let resolve =
+            |text: &str| if text == "fake/fake-1" { Ok(("fake".into(), "fake-1".into())) } else { Err(String::new()) };
         assert_eq!(backend_model("fake/fake-1", true, &agent, resolve), Ok("fake/fake-1".into()));
         assert_eq!(backend_model("x/y", true, &agent, resolve), refused("Model 'x/y' is not allowed for agent 'ops'."));
         assert_eq!(backend_model("nope", true, &agent, resolve), refused("Invalid `x-openclaw-model`."));

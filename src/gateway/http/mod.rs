@@ -2,7 +2,16 @@
 
 mod answer;
 mod auth;
+mod chat_completions;
+mod completion_request;
+mod completion_stream;
+mod endpoints;
+mod live_run;
+mod models;
+mod openai_error;
 mod probes;
+mod prompt_messages;
+mod sse;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,6 +41,7 @@ async fn handle(services: Arc<Services>, peer: SocketAddr, request: Request<Body
         "/health" | "/healthz" => probes::live(request.method()),
         "/ready" | "/readyz" => probes::ready(&services, peer, &request),
         "/startupz" => probes::started(&services, request.method()),
+        path if path.starts_with("/v1/") => endpoints::handle(services, peer, request).await,
         _ => answer::text(StatusCode::NOT_FOUND, "Not Found"),
     }
 }

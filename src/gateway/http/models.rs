@@ -10,7 +10,8 @@ use openclaw_actors::run::context::agents;
 use openclaw_actors::session::AgentId;
 use serde_json::{Value, json};
 
-use super::openai_error::{Refusal, answer};
+use super::answer;
+use super::openai_error::Refusal;
 use crate::gateway::services::Services;
 
 /// What a `model` text stands for.
@@ -36,13 +37,13 @@ pub fn list(services: &Arc<Services>) -> Response<Body> {
     let known = agents(&services.config.load().settings);
     let fixed = ["openclaw".to_owned(), "openclaw/default".to_owned()].into_iter();
     let data: Vec<Value> = fixed.chain(known.iter().map(|id| format!("openclaw/{id}"))).map(|id| model(&id)).collect();
-    answer(StatusCode::OK, &json!({ "object": "list", "data": data }))
+    answer::json(StatusCode::OK, &json!({ "object": "list", "data": data }))
 }
 
 /// One model; `id` is the rest of the path as it was sent.
 pub fn one(services: &Arc<Services>, id: &str) -> Response<Body> {
     match find(id, &agents(&services.config.load().settings)) {
-        Ok(id) => answer(StatusCode::OK, &model(&id)),
+        Ok(id) => answer::json(StatusCode::OK, &model(&id)),
         Err(refusal) => refusal.into_response(),
     }
 }
@@ -122,6 +123,9 @@ mod tests {
         ] {
             assert_eq!(find(encoded, &known), expected, "{encoded}");
         }
-        assert_eq!(model("openclaw"), json!({"id": "openclaw", "object": "model", "created": 0, "owned_by": "openclaw", "permission": []}));
+        assert_eq!(
+            model("openclaw"),
+            json!({"id": "openclaw", "object": "model", "created": 0, "owned_by": "openclaw", "permission": []})
+        );
     }
 }

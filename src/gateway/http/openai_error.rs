@@ -3,7 +3,9 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use openclaw_actors::protocol::{ErrorCode, ErrorShape};
-use serde_json::{Value, json};
+use serde_json::json;
+
+use super::answer;
 
 /// Why a request was not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +15,10 @@ pub enum Refusal {
     /// A scope is missing; the one refusal in the gateway's own form.
     Forbidden(String),
     /// Try again after so many milliseconds.
-    Busy { message: String, retry_after_ms: u64 },
+    Busy {
+        message: String,
+        retry_after_ms: u64,
+    },
     /// The cause goes to the log only.
     Internal,
 }
@@ -33,10 +38,10 @@ impl Refusal {
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "api_error", "internal error".into(), None),
             Self::Forbidden(message) => {
                 let body = json!({ "ok": false, "error": { "type": "forbidden", "message": message } });
-                return answer(StatusCode::FORBIDDEN, &body);
+                return answer::json(StatusCode::FORBIDDEN, &body);
             }
         };
-        let mut response = answer(status, &json!({ "error": { "message": message, "type": kind } }));
+        let mut response = answer::error(status, kind, &message);
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -57,15 +62,6 @@ impl From<ErrorShape> for Refusal {
             }
         }
     }
-}
-
-/// A JSON answer.
-pub fn answer(status: StatusCode, body: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json; charset=utf-8");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
 }
 
 #[cfg(test)]

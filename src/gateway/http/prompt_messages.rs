@@ -92,7 +92,8 @@ fn text(message: &Value) -> String {
     match message.get("content") {
         Some(Value::String(text)) => text.trim().to_owned(),
         Some(Value::Array(parts)) => {
-            let is_text = |part: &&Value| matches!(part.get("type").and_then(Value::as_str), Some("text" | "input_text"));
+            let is_text =
+                |part: &&Value| matches!(part.get("type").and_then(Value::as_str), Some("text" | "input_text"));
             let texts = parts.iter().filter(is_text).filter_map(|part| part.get("text")?.as_str());
             texts.collect::<Vec<_>>().join("\n").trim().to_owned()
         }
@@ -160,7 +161,10 @@ mod tests {
     fn images_count_only_in_the_message_to_answer() {
         let image = |url: &str| json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]});
         assert_eq!(prompt(json!([image("a"), image("b")])).unwrap().images, ["b"]);
-        assert_eq!(prompt(json!([{"role": "user", "content": [{"type": "image_url", "image_url": "c"}]}])).unwrap().images, ["c"]);
+        assert_eq!(
+            prompt(json!([{"role": "user", "content": [{"type": "image_url", "image_url": "c"}]}])).unwrap().images,
+            ["c"]
+        );
     }
 
     #[test]

@@ -3,9 +3,22 @@
 //! A new method is one function and one row in the table of its family's file. What is not in a table does not exist:
 //! it is refused as `unknown method` and not listed in `hello-ok`.
 
+mod abort;
 mod access;
+mod agent;
+pub mod attachments;
 mod budget;
 mod call;
+mod chat;
+mod chat_turn;
+pub mod run_end;
+mod run_events;
+mod run_result;
+mod session_changes;
+mod session_choice;
+pub mod session_rows;
+mod session_turns;
+pub mod sessions;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -40,7 +53,7 @@ impl Method {
 }
 
 /// Every family's table, in the order in which `hello-ok` lists them.
-const FAMILIES: &[&[Method]] = &[];
+const FAMILIES: &[&[Method]] = &[chat::METHODS, agent::METHODS, sessions::METHODS];
 
 static METHODS: LazyLock<HashMap<&'static str, &'static Method>> =
     LazyLock::new(|| FAMILIES.iter().flat_map(|family| family.iter()).map(|method| (method.name, method)).collect());

@@ -44,7 +44,10 @@ pub fn recorded(run: &RunRecord) -> Option<EndedRun> {
         RunState::Interrupted if outcome.get("stopReason").is_none() => failed("interrupted by a restart".into()),
         RunState::Aborted | RunState::Timeout | RunState::Interrupted => Outcome::Aborted {
             // turns that were taken out of the queue carry no cause of their own
-            cause: outcome.get("stopReason").and_then(|word| AbortCause::deserialize(word).ok()).unwrap_or(AbortCause::Stop),
+            cause: outcome
+                .get("stopReason")
+                .and_then(|word| AbortCause::deserialize(word).ok())
+                .unwrap_or(AbortCause::Stop),
             partial: text("text"),
         },
         // also what was merged or steered into another run: it has nothing of its own to show

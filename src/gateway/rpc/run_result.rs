@@ -160,7 +160,10 @@ mod tests {
     #[test]
     fn an_aborted_run_is_a_time_out_with_what_had_been_said() {
         let answer = payload(Outcome::Aborted { cause: AbortCause::Rpc, partial: "Hel".into() });
-        assert_eq!((&answer["status"], &answer["summary"], &answer["stopReason"]), (&json!("timeout"), &json!("aborted"), &json!("rpc")));
+        assert_eq!(
+            (&answer["status"], &answer["summary"], &answer["stopReason"]),
+            (&json!("timeout"), &json!("aborted"), &json!("rpc"))
+        );
         assert_eq!(answer["result"]["payloads"], json!([{"text": "Hel", "mediaUrl": null}]));
         assert_eq!(answer["result"]["meta"]["aborted"], json!(true));
         assert!(answer["result"]["meta"].get("stopReason").is_none());

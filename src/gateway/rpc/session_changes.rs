@@ -33,7 +33,11 @@ pub async fn patch(call: Call) -> Result<Reply, ErrorShape> {
 }
 
 /// Changes a session's preferences; it is created if it does not exist. A model is refused unless it may be chosen.
-pub async fn apply(services: &Services, key: &SessionKey, mut changes: Map<String, Value>) -> Result<SessionEntry, ErrorShape> {
+pub async fn apply(
+    services: &Services,
+    key: &SessionKey,
+    mut changes: Map<String, Value>,
+) -> Result<SessionEntry, ErrorShape> {
     if let Some(model) = changes.get_mut("model") {
         canonical_model(model, |text| services.context.models.resolve(text))?;
     }
@@ -41,7 +45,10 @@ pub async fn apply(services: &Services, key: &SessionKey, mut changes: Map<Strin
 }
 
 /// Writes a model as `provider/model`; `null` stays and means the agent's own.
-fn canonical_model(model: &mut Value, resolve: impl Fn(&str) -> Result<(String, String), String>) -> Result<(), ErrorShape> {
+fn canonical_model(
+    model: &mut Value,
+    resolve: impl Fn(&str) -> Result<(String, String), String>,
+) -> Result<(), ErrorShape> {
     if model.is_null() {
         return Ok(());
     }

@@ -17,13 +17,17 @@ pub struct Wanted<'a> {
 pub enum Choice {
     Key(SessionKey),
     /// The session that has this id now, else `or_else`.
-    OfId { session_id: String, or_else: SessionKey },
+    OfId {
+        session_id: String,
+        or_else: SessionKey,
+    },
 }
 
 /// Decides. The error is the reason alone, without the `invalid … params: ` in front.
 pub fn choose(wanted: Wanted<'_>, rules: &KeyRules, agents: &[AgentId]) -> Result<Choice, String> {
     let agent = agent(wanted.agent, agents)?;
-    let rules = KeyRules { default_agent: agent.clone().unwrap_or_else(|| rules.default_agent.clone()), scope: rules.scope };
+    let rules =
+        KeyRules { default_agent: agent.clone().unwrap_or_else(|| rules.default_agent.clone()), scope: rules.scope };
     if let Some(raw) = said(wanted.key) {
         let key = SessionKey::parse(raw, &rules).map_err(|error| error.to_string())?;
         require(&key, agent.as_ref())?;
@@ -31,10 +35,7 @@ pub fn choose(wanted: Wanted<'_>, rules: &KeyRules, agents: &[AgentId]) -> Resul
     }
     if let Some(id) = said(wanted.session_id) {
         let or_else = SessionKey::parse(&format!("agent:{}:explicit:{id}", rules.default_agent), &rules);
-        return Ok(Choice::OfId {
-            session_id: id.to_owned(),
-            or_else: or_else.map_err(|error| error.to_string())?,
-        });
+        return Ok(Choice::OfId { session_id: id.to_owned(), or_else: or_else.map_err(|error| error.to_string())? });
     }
     Ok(Choice::Key(rules.main_key()))
 }

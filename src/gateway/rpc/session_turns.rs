@@ -11,7 +11,7 @@ use openclaw_actors::run::context::agents;
 use openclaw_actors::run::message::{Turn, TurnKind};
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::{AgentId, SessionKey, lookup};
-use serde_json::{Map, Value};
+use serde_json::Map;
 use uuid::Uuid;
 
 use super::agent::{DEFAULT_CHANNEL, thinking};
