@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::event_loop::Meter;
-use super::payload::{self, ConfigReload, Facts};
+use super::payload::{self, Facts};
 use super::report::{Cache, Report};
 use super::sessions;
 use crate::config::ConfigHandle;
@@ -67,8 +67,6 @@ pub struct HealthArgs {
     pub cache: Cache,
     /// Is any client connected?
     pub connected: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// How the latest change of the configuration file was received.
-    pub reload: Arc<dyn Fn() -> ConfigReload + Send + Sync>,
 }
 
 struct HealthActor;
@@ -232,7 +230,6 @@ async fn build(args: &HealthArgs, meter: &Meter) -> Result<Report, HealthError> 
         store: &args.store.path(),
         sessions: &sessions?,
         event_loop: &event_loop,
-        reload: &(args.reload)(),
         now: now_ms(),
         duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
     });

@@ -1,7 +1,7 @@
 //! The `health` payload: facts in, JSON out.
 //!
-//! Says only what this release does: no channels, no plugins, heartbeats off. Source: `health` of 2026.5.12;
-//! `configReload` is an addition.
+//! Says only what this release does: no channels, no plugins, heartbeats off. Source: `health` of 2026.5.12, and
+//! `configReload` of 2026.9.6, whose shape is closed: how the latest edit was received is in `status`.
 
 use std::path::Path;
 
@@ -10,19 +10,10 @@ use serde_json::{Value, json};
 use super::event_loop::EventLoop;
 use super::sessions::AgentSessions;
 use crate::config::handle::Snapshot;
-use crate::config::issue::Issue;
+use crate::config::settings::ReloadMode;
 use crate::run::context::{agent_entry, default_agent};
 use crate::session::AgentId;
 use crate::store::sessions::SessionRecord;
-
-/// How the latest change of the configuration file was received.
-#[derive(Debug, Clone, Default)]
-pub struct ConfigReload {
-    /// A word such as `ok`, `invalid` or `restart-pending`.
-    pub status: String,
-    /// Why it is not in force.
-    pub issues: Vec<Issue>,
-}
 
 /// Everything that a payload is made of.
 pub struct Facts<'a> {
@@ -31,7 +22,6 @@ pub struct Facts<'a> {
     pub store: &'a Path,
     pub sessions: &'a [AgentSessions],
     pub event_loop: &'a EventLoop,
-    pub reload: &'a ConfigReload,
     /// Milliseconds since the epoch.
     pub now: i64,
     pub duration_ms: u64,
@@ -56,11 +46,13 @@ pub fn build(facts: &Facts<'_>) -> Value {
         "defaultAgentId": default.as_str(),
         "agents": agents,
         "sessions": of_default.map(|sessions| session_summary(facts, sessions)),
-        "configReload": {
-            "status": facts.reload.status,
-            "issues": facts.reload.issues.iter().map(Issue::to_json).collect::<Vec<_>>(),
-        },
+        "configReload": { "hotReloadStatus": hot_reload(facts.snapshot.settings.gateway.reload.mode) },
     })
+}
+
+/// Is an edit of the configuration file taken up while the gateway runs?
+fn hot_reload(mode: ReloadMode) -> &'static str {
+    if mode == ReloadMode::Off { "disabled" } else { "active" }
 }
 
 fn agent(facts: &Facts<'_>, sessions: &AgentSessions, default: &AgentId) -> Value {
@@ -81,9 +73,7 @@ pub fn heartbeat_of(_: &AgentId) -> Value {
 }
 
 fn session_summary(facts: &Facts<'_>, sessions: &AgentSessions) -> Value {
-    let recent = |record: &SessionRecord| {
-        json!({ "key": record.key, "updatedAt": record.updated_at, "age": (facts.now - record.updated_at).max(0) })
-    };
+    let recent = |record: &SessionRecord| json!({ "key": record.key, "updatedAt": record.updated_at, "age": (facts.now - record.updated_at).max(0) });
     json!({
         "path": facts.store.display().to_string(),
         "count": sessions.count,
@@ -98,7 +88,6 @@ mod tests {
     use super::super::report::tests::event_loop;
     use super::*;
     use crate::config::env::Env;
-    use crate::config::issue::IssueCode;
     use crate::config::load;
     use crate::config::paths::{self, PathInputs};
 
@@ -124,13 +113,11 @@ mod tests {
             AgentSessions { agent: AgentId::slug("a"), count: 0, recent: Vec::new() },
             AgentSessions { agent: AgentId::slug("b"), count: 3, recent: vec![record] },
         ];
-        let issue = Issue::at(IssueCode::Invalid, "gateway.port", "expected number");
         let payload = build(&Facts {
             snapshot: &snapshot,
             store: Path::new("/s/db"),
             sessions: &sessions,
             event_loop: &event_loop(),
-            reload: &ConfigReload { status: "invalid".into(), issues: vec![issue] },
             now: 1_000,
             duration_ms: 4,
         });
@@ -139,7 +126,13 @@ mod tests {
         let recent = json!({ "path": "/s/db", "count": 3,
             "recent": [{ "key": "agent:b:main", "updatedAt": 700, "age": 300 }] });
         assert_eq!((&payload["sessions"], &payload["agents"][1]["sessions"]), (&recent, &recent));
-        assert_eq!(payload["configReload"]["issues"][0]["path"], "gateway.port");
+        assert_eq!(payload["configReload"], json!({ "hotReloadStatus": "active" }));
         assert_eq!(payload["agents"][0]["heartbeat"]["enabled"], false);
+    }
+
+    #[test]
+    fn only_the_mode_off_disables_reloading() {
+        let modes = [ReloadMode::Off, ReloadMode::Restart, ReloadMode::Hot, ReloadMode::Hybrid];
+        assert_eq!(modes.map(hot_reload), ["disabled", "active", "active", "active"]);
     }
 }

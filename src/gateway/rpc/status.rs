@@ -1,11 +1,15 @@
 //! `status`, the overview for operators, and `channels.status`.
+//!
+//! `status.configReload` is an addition: `health` has a closed key of this name that has no room for it.
 
 use jiff::Timestamp;
+use openclaw_actors::config::actor::ReloadStatus;
+use openclaw_actors::config::issue::Issue;
 use openclaw_actors::health::sessions::{self, AgentSessions};
 use openclaw_actors::health::{EventLoop, heartbeat_of};
 use openclaw_actors::protocol::ErrorShape;
-use openclaw_actors::protocol::session::SessionDefaults;
 use openclaw_actors::protocol::scope::Scope;
+use openclaw_actors::protocol::session::SessionDefaults;
 use openclaw_actors::run::context;
 use openclaw_actors::session::{SessionEntry, SessionKey};
 use openclaw_actors::store::journal::{self, JournalEntry};
@@ -65,7 +69,15 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
         "taskAudit": clean_audit(),
         "sessions": sessions,
         "eventLoop": event_loop(&call).await?,
+        "configReload": config_reload(&services.config_status.load()),
     })))
+}
+
+/// How the latest edit of the configuration file was received, why it is not in force, and which of its paths wait for a
+/// restart.
+fn config_reload(reload: &ReloadStatus) -> Value {
+    let issues: Vec<Value> = reload.issues.iter().map(Issue::to_json).collect();
+    json!({ "status": reload.word(), "issues": issues, "pending": reload.pending })
 }
 
 /// No channel is built in: none is listed, whatever is asked for.
@@ -122,7 +134,8 @@ struct Overview {
 
 impl Overview {
     fn to_json(&self) -> Value {
-        let rows = |records: &[&SessionRecord]| -> Vec<Value> { records.iter().map(|record| self.row(record)).collect() };
+        let rows =
+            |records: &[&SessionRecord]| -> Vec<Value> { records.iter().map(|record| self.row(record)).collect() };
         let by_agent: Vec<Value> = self
             .by_agent
             .iter()
@@ -230,7 +243,10 @@ mod tests {
         let sessions = overview();
         assert_eq!(sessions["count"], 5);
         let newest = &sessions["recent"][0];
-        assert_eq!((&newest["key"], &newest["age"], &newest["model"]), (&json!("agent:b:main"), &json!(70), &json!("m2")));
+        assert_eq!(
+            (&newest["key"], &newest["age"], &newest["model"]),
+            (&json!("agent:b:main"), &json!(70), &json!("m2"))
+        );
         assert_eq!((&newest["percentUsed"], &newest["remainingTokens"]), (&json!(25), &json!(750)));
         let other = &sessions["recent"][1];
         assert_eq!((&other["model"], &other["contextTokens"]), (&json!("m"), &json!(200)));
