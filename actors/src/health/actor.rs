@@ -125,7 +125,7 @@ impl Actor for HealthActor {
     ) -> Result<(), ActorProcessingErr> {
         match mail.open() {
             HealthMsg::Get { probe, reply } => state.get(&me, probe, reply),
-            HealthMsg::ClientJoined => state.start_ticking(&me),
+            HealthMsg::ClientJoined => state.joined(&me),
             HealthMsg::News(News::TickDue) => state.tick(&me),
             HealthMsg::News(News::Built(end)) => state.built(end),
         }
@@ -146,6 +146,15 @@ impl HealthState {
                 self.waiting.push(reply);
                 self.start_build(me);
             }
+        }
+    }
+
+    /// Where a fresh report lies, the client was greeted with it; else the one that is built now goes to everybody.
+    fn joined(&mut self, me: &ActorRef<Mail<HealthMsg>>) {
+        self.start_ticking(me);
+        if self.args.cache.fresh(self.args.config.load().generation).is_none() {
+            self.broadcast = true;
+            self.start_build(me);
         }
     }
 

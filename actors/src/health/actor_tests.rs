@@ -129,3 +129,18 @@ async fn a_broadcast_report_carries_its_version() {
     assert!(seen.contains(&format!(r#""health":{}"#, before + 1)), "{seen}");
     place.stop().await;
 }
+
+#[tokio::test]
+async fn the_first_client_is_sent_the_report_that_is_built_for_it() {
+    let place = Place::new(true).await;
+    let outbox = place.subscribe().await;
+    place.connected.store(true, Ordering::Relaxed);
+    place.address.send(HealthMsg::ClientJoined).await.unwrap();
+    let Taken::Frames(frames) = outbox.take().await else { panic!("closed") };
+    assert!(frames[0].contains(r#""event":"health""#), "{frames:?}");
+    place.address.send(HealthMsg::ClientJoined).await.unwrap();
+    place.get(false).await.unwrap();
+    let more = tokio::time::timeout(Duration::from_millis(200), outbox.take()).await;
+    assert!(more.is_err(), "the second finds it, and is greeted with it by its connection: {more:?}");
+    place.stop().await;
+}
