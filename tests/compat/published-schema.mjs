@@ -18,6 +18,7 @@ const EVENTS = {
 /** Payload schema of a successful answer, by the method asked. */
 const RESULTS = {
   "agent.identity.get": schemas.AgentIdentityResult,
+  "agents.files.get": schemas.AgentsFilesGetResult,
   "agents.files.list": schemas.AgentsFilesListResult,
   "agents.list": schemas.AgentsListResult,
   "channels.status": schemas.ChannelsStatusResult,
@@ -28,12 +29,15 @@ const RESULTS = {
   health: schemas.Snapshot.properties.health,
   "logs.tail": schemas.LogsTailResult,
   "models.list": schemas.ModelsListResult,
+  "plugins.uiDescriptors": schemas.PluginsUiDescriptorsResult,
   "sessions.create": schemas.SessionsCreateResult,
   "sessions.delete": schemas.SessionsDeleteResult,
   "sessions.resolve": schemas.SessionsResolveResult,
   "system-presence": schemas.Snapshot.properties.presence,
+  "tasks.list": schemas.TasksListResult,
   "tools.catalog": schemas.ToolsCatalogResult,
   "tools.effective": schemas.ToolsEffectiveResult,
+  "update.status": schemas.UpdateStatusResult,
 };
 
 /** What every generation of the gateway sends and the published schema nevertheless leaves out. */

@@ -188,6 +188,10 @@ test("what a client reads at its start fits the schema", async () => {
     ["config.schema.lookup", { path: "gateway" }],
     ["logs.tail", { limit: 50 }],
     ["last-heartbeat"],
+    ["agents.files.get", { agentId: "main", name: "AGENTS.md" }],
+    ["plugins.uiDescriptors"],
+    ["tasks.list", {}],
+    ["update.status", {}],
     ["sessions.resolve", { key: session }],
     ["sessions.create", { agentId: "main", label: "compat" }],
   ];

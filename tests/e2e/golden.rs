@@ -102,10 +102,14 @@ async fn turn(client: &mut Client, text: &str) -> Vec<Value> {
 #[tokio::test]
 async fn what_a_client_is_told_on_connect_keeps_its_shape() {
     let mut world = World::start();
-    let mut client = Client::open(&world.gateway.ws(), &[]).await;
     let mut frames = Frames::of("connection");
+    let mut first = world.client().await;
+    frames.add("event health", &first.event("health").await);
+    let mut client = Client::open(&world.gateway.ws(), &[]).await;
     frames.add("hello-ok", &client.call("connect", Hello::default().params).await);
-    frames.add("event health", &client.event("health").await);
+    frames.add("event health to the second client", &client.event("health").await);
+    drop(first);
+    frames.add("event presence of who left", &client.event("presence").await);
     frames.add("answer to health", &client.call("health", json!({})).await);
     client.ask("system-event", json!({ "text": "Node: box · mode ui · reason connect" })).await;
     frames.add("event presence", &client.event("presence").await);

@@ -23,7 +23,7 @@ pub const METHODS: &[Method] = &[
     }),
     Method::new("models.authStatus", READ, |_| Box::pin(async { say(json!({ "ts": now_ms(), "providers": [] })) })),
     Method::new("update.status", Access::Operator(Scope::Admin), |_| {
-        Box::pin(async { say(json!({ "sentinel": null })) })
+        Box::pin(async { say(json!({ "sentinel": null, "updateAvailable": null })) })
     }),
     Method::new("skills.status", READ, |call| Box::pin(skills(call))),
 ];
