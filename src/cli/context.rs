@@ -28,9 +28,10 @@ const LOG_DIR: &str = "/tmp/openclaw";
 pub struct Context {
     pub global: GlobalArgs,
     pub paths: Paths,
+    /// The environment of the process alone, for whoever has to read the `.env` files again.
+    pub process_env: Env,
     /// The process environment with the `.env` files below it.
     pub env: Env,
-    pub process_env: Env,
     pub output: Output,
     /// The answer is one document.
     pub json: bool,
@@ -49,7 +50,7 @@ impl Context {
         };
         let paths = paths::resolve(&inputs, &process).map_err(|error| Failure::usage(error.to_string()))?;
         let env = dotenv::layered(process.clone(), &cwd, &paths);
-        let context = Self { global, paths, env, process_env: process, output, json, cwd, loaded: OnceCell::new() };
+        let context = Self { global, paths, process_env: process, env, output, json, cwd, loaded: OnceCell::new() };
         context.warn_about_names();
         Ok(context)
     }
@@ -84,13 +85,12 @@ impl Context {
 
     /// The keys that a client needs, from a valid configuration; its `exec` secrets are resolved here.
     pub fn keys(&self) -> Result<GatewayKeys, Failure> {
-        match self.plain_keys() {
-            Some(keys) => Ok(keys),
-            None => self.keys_of(self.snapshot()?),
-        }
+        self.keys_of(self.snapshot()?)
     }
 
     /// The same for a command that goes on with an invalid configuration, after a note: then as much as can be read.
+    ///
+    /// A plain file is not validated at all: these commands should answer at once, and the gateway says what it refused.
     pub fn keys_or_note(&self) -> Result<GatewayKeys, Failure> {
         match self.plain_keys() {
             Some(keys) => Ok(keys),
@@ -172,6 +172,7 @@ impl Context {
     /// A command for the reader to type, with the profile of this one.
     pub fn hint(&self, command: &str) -> String {
         match &self.paths.profile {
+            Some(_) if self.global.dev => format!("openclaw --dev {command}"),
             Some(profile) => format!("openclaw --profile {profile} {command}"),
             None => format!("openclaw {command}"),
         }

@@ -43,7 +43,7 @@ pub struct Failure {
     /// Further fields of `error` in the document: `kind`, `reason`, `code`.
     pub facts: Vec<(&'static str, String)>,
     /// The gateway that was asked: `url`, `urlSource`, `bindDetail`.
-    pub gateway: Option<Value>,
+    pub gateway: Option<Box<Value>>,
     /// The reader of our output has gone: end quietly, with code 0.
     pub reader_gone: bool,
 }
@@ -101,7 +101,7 @@ impl Failure {
         }
         let mut document = json!({ "ok": false, "error": error });
         if let Some(gateway) = &self.gateway {
-            document["gateway"] = gateway.clone();
+            document["gateway"] = (**gateway).clone();
         }
         document
     }

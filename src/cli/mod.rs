@@ -183,7 +183,7 @@ fn conclude(outcome: Outcome, output: &Output, json: bool) -> u8 {
         }
         output.failure(&failure, json).map(|()| failure.exit).map_err(Failure::from)
     });
-    exit.map_or_else(|failure| if failure.reader_gone { Exit::Done } else { Exit::Failed }, |exit| exit).code()
+    exit.unwrap_or_else(|failure| if failure.reader_gone { Exit::Done } else { Exit::Failed }).code()
 }
 
 fn print_version(output: &Output) -> Outcome {

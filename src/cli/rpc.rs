@@ -85,7 +85,7 @@ pub struct Gateway<'a> {
 }
 
 /// An open connection, for commands that call more than once.
-pub struct Link(Client);
+pub struct Link(Box<Client>);
 
 /// Finds out which gateway is meant; connects to nothing.
 pub fn locate<'a>(context: &'a Context, args: &RpcArgs, invalid: Invalid) -> Result<Gateway<'a>, Failure> {
@@ -201,7 +201,7 @@ impl Gateway<'_> {
     pub async fn open(&self, method: &str, params: &Value, limit: Duration) -> Result<Link, Failure> {
         let scopes = scopes::needed(method, params);
         let work = self.connect(&scopes, limit);
-        self.patient(work).await.map(Link).map_err(|error| self.failure(error))
+        self.patient(work).await.map(|client| Link(Box::new(client))).map_err(|error| self.failure(error))
     }
 
     pub async fn call_on(
@@ -295,11 +295,11 @@ impl Gateway<'_> {
             }
         };
         let mut failure = self.details().into_iter().fold(failure, Failure::line);
-        failure.gateway = Some(json!({
+        failure.gateway = Some(Box::new(json!({
             "url": self.endpoint.url,
             "urlSource": self.endpoint.source.as_str(),
             "bindDetail": self.bind_detail(),
-        }));
+        })));
         failure
     }
 
@@ -366,38 +366,5 @@ pub fn epoch_ms() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn inputs<'a>() -> EndpointInputs<'a> {
-        EndpointInputs { flag_url: Some("ws://127.0.0.1:1"), ..EndpointInputs::default() }
-    }
-
-    #[test]
-    fn a_gateway_without_authentication_needs_no_credential_at_a_named_address() {
-        let open = GatewayKeys { auth_mode: Some("none".into()), ..GatewayKeys::default() };
-        let endpoint = resolve(&inputs(), &open).unwrap();
-        assert_eq!((endpoint.token, endpoint.password), (None, None));
-        assert_eq!(resolve(&inputs(), &GatewayKeys::default()), Err(EndpointError::NoCredentials));
-    }
-
-    #[test]
-    fn an_open_local_gateway_is_asked_as_its_own_helper() {
-        let who = |open| {
-            let options = identity(open, client_mode::CLI, &[Scope::Read]);
-            (options.client_id, options.mode, options.scopes)
-        };
-        assert_eq!(who(false), ("cli", "cli", vec!["operator.read".to_owned()]));
-        assert_eq!(who(true), ("gateway-client", "backend", vec!["operator.read".to_owned()]));
-    }
-
-    #[test]
-    fn a_pairing_refusal_is_told_apart_from_silence() {
-        let refusal = |code: &str| {
-            let error = json!({ "code": "NOT_PAIRED", "message": "pairing required", "details": { "code": code } });
-            unreached(&ClientError::Refused(serde_json::from_value(error).unwrap()))
-        };
-        assert!(refusal("PAIRING_REQUIRED").pairing_pending);
-        assert!(!refusal("OTHER").pairing_pending);
-    }
-}
+#[path = "rpc_tests.rs"]
+mod tests;

@@ -62,7 +62,8 @@ pub async fn start(mut options: RunOptions, sockets: Sockets, log: LogHandle) ->
     let token = options.listen.credentials.token.clone().or_else(|| made_up_token.clone());
     if let Some(token) = &token {
         let registered = log.redactor().register([token.as_str()]);
-        registered.map_err(|error| Failure::error(format!("the token could not be registered for redaction: {error}")))?;
+        registered
+            .map_err(|error| Failure::error(format!("the token could not be registered for redaction: {error}")))?;
     }
     let listen = &options.listen;
     let secrets = SharedSecrets::new(listen.auth_mode, token.as_deref(), listen.credentials.password.as_deref());
@@ -81,16 +82,11 @@ pub async fn start(mut options: RunOptions, sockets: Sockets, log: LogHandle) ->
             own: own_presence(),
         },
         devices: services.devices.clone(),
-        devices_args: DevicesArgs {
-            store: services.context.store.clone(),
-            events: services.context.events.clone(),
-        },
+        devices_args: DevicesArgs { store: services.context.store.clone(), events: services.context.events.clone() },
         front,
     };
     let tree = tree::start(args).await.map_err(|error| {
-        Failure::error(format!(
-            "Gateway failed to start: {error}. Run openclaw gateway status --deep for diagnostics."
-        ))
+        Failure::error(format!("Gateway failed to start: {error}. Run openclaw gateway status --deep for diagnostics."))
     })?;
     recover(&services).await;
     Ok(Gateway { services, tree, made_up_token })
@@ -114,7 +110,8 @@ fn services(options: &RunOptions, port: u16, auth: Auth, log: LogHandle) -> Arc<
     let config = ConfigHandle::new(options.snapshot.clone());
     let context = Arc::new(context(&options.paths, &config));
     let connections: Connections = Group::new("connections");
-    let health = Health { address: Address::new("health", health::MAILBOX), cache: Cache::default(), config: config.clone() };
+    let health =
+        Health { address: Address::new("health", health::MAILBOX), cache: Cache::default(), config: config.clone() };
     let per_ip = options.env.get("OPENCLAW_MAX_PREAUTH_CONNECTIONS_PER_IP").and_then(|text| text.parse().ok());
     Arc::new(Services {
         version: VERSION,

@@ -97,5 +97,4 @@ mod tests {
         drop(lock);
         acquire(dir.path(), &owner).unwrap();
     }
-
 }

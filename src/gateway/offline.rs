@@ -58,7 +58,9 @@ pub fn export(args: &ExportArgs, context: &Context) -> Outcome {
             .map_err(unreadable)?,
     };
     if let (Some(key), true) = (&key, found.is_empty()) {
-        return Err(Failure::error(format!("No session {key} is stored; openclaw sessions list shows those that are.")));
+        return Err(Failure::error(format!(
+            "No session {key} is stored; openclaw sessions list shows those that are."
+        )));
     }
     for (agent, sessions) in by_agent(&found, &rules) {
         let dir = output.join("agents").join(agent.as_str()).join("sessions");
@@ -80,7 +82,10 @@ pub fn import(args: &ImportArgs, context: &Context) -> Outcome {
     let only = args.agent.as_deref().map(AgentId::slug);
     let dirs = session_dirs(&source, only.as_ref()).map_err(|error| at(&source, &error))?;
     if dirs.is_empty() {
-        let message = format!("{} holds no sessions: there is no agents/<id>/sessions/sessions.json in it.", context.show(&source));
+        let message = format!(
+            "{} holds no sessions: there is no agents/<id>/sessions/sessions.json in it.",
+            context.show(&source)
+        );
         return Err(Failure::error(message));
     }
     let mut sum = Sum::default();
@@ -91,9 +96,10 @@ pub fn import(args: &ImportArgs, context: &Context) -> Outcome {
             sum.taken.added.extend(import.sessions.into_iter().map(|session| session.key));
         }
     } else {
-        let _lock = lock::acquire(&context.paths.state_dir, &lock::Owner::this(&context.paths, 0)).map_err(|error| {
-            Failure::error(error.to_string()).line("Stop the gateway first: it keeps the sessions while it runs.")
-        })?;
+        let _lock =
+            lock::acquire(&context.paths.state_dir, &lock::Owner::this(&context.paths, 0)).map_err(|error| {
+                Failure::error(error.to_string()).line("Stop the gateway first: it keeps the sessions while it runs.")
+            })?;
         sum = take_in(&dirs, &context.paths, &rules)?;
     }
     for warning in &sum.warnings {

@@ -66,10 +66,7 @@ pub struct Services {
 impl Services {
     /// The session's address, its actor started if necessary.
     pub async fn session(&self, key: &SessionKey) -> Result<Address<SessionMsg>, ErrorShape> {
-        self.sessions
-            .get_or_start(key.clone())
-            .await
-            .map_err(|error| ErrorShape::retry_after(error, RETRY_AFTER_MS))
+        self.sessions.get_or_start(key.clone()).await.map_err(|error| ErrorShape::retry_after(error, RETRY_AFTER_MS))
     }
 
     /// Asks a session; once more after a moment when it was just coming or going.

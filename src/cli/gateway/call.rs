@@ -30,7 +30,7 @@ pub struct CallArgs {
 
 pub fn run(args: &CallArgs, context: &Context) -> Outcome {
     let params = params(&args.params)?;
-    let gateway = rpc::locate(context, &args.rpc, Invalid::Stops)?;
+    let gateway = rpc::locate(context, &args.rpc, Invalid::Noted)?;
     let deadline = args.rpc.deadline(TIMEOUT_MS);
     let answer = context.block_on(async {
         if args.rpc.expect_final {

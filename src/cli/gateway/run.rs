@@ -4,7 +4,7 @@
 //! started by whoever gave `Hooks`.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use openclaw_actors::config::env::Env;
@@ -25,10 +25,11 @@ const PASSWORD_FILE_MAX: u64 = 16 * 1024;
 #[derive(Debug)]
 pub struct RunOptions {
     pub paths: Paths,
+    /// The environment of the process alone; `.env` files are read again below it on a reload of secrets.
+    pub process_env: Env,
     /// The process environment with the `.env` files below it.
     pub env: Env,
-    /// The process environment alone, for a configuration that is read again.
-    pub process_env: Env,
+    /// Working directory; base of the first `.env` file.
     pub cwd: PathBuf,
     /// The configuration that was checked, all its secrets resolved. `exists` is false if the start was allowed without a file.
     pub snapshot: Snapshot,
@@ -86,10 +87,15 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
     let listen = check::check(&facts(&flags, context, config, snapshot.as_ref())?)?;
     let Some(snapshot) = snapshot else { return Err(Failure::config("no configuration")) }; // `check` has refused it
     secrets_available(&snapshot)?;
+    if in_container() && flags.bind.is_none() && listen.hosts.iter().all(IpAddr::is_loopback) {
+        context
+            .output
+            .note("In a container only its own processes reach loopback; publish the port with --bind lan and auth.");
+    }
     Ok(RunOptions {
         paths: context.paths.clone(),
-        env: context.env.clone(),
         process_env: context.process_env.clone(),
+        env: context.env.clone(),
         cwd: context.cwd.clone(),
         snapshot,
         listen,

@@ -81,7 +81,7 @@ pub fn run(args: &LogsArgs, context: &Context) -> Outcome {
         args,
         context,
         view,
-        origin: Origin::Gateway(rpc::locate(context, &args.rpc, Invalid::Noted)?, None),
+        origin: Origin::Gateway(Box::new(rpc::locate(context, &args.rpc, Invalid::Noted)?), None),
         file: None,
         cursor: None,
         lost: 0,
@@ -94,7 +94,7 @@ pub fn run(args: &LogsArgs, context: &Context) -> Outcome {
 
 /// Where lines come from.
 enum Origin<'a> {
-    Gateway(Gateway<'a>, Option<Link>),
+    Gateway(Box<Gateway<'a>>, Option<Link>),
     Files(LogPath),
 }
 

@@ -94,6 +94,7 @@ fn largest(state: &Path) -> Vec<Value> {
     sized.into_iter().map(|(bytes, path)| json!({ "path": path, "bytes": bytes })).collect()
 }
 
+#[allow(clippy::useless_conversion, reason = "these counts have other types on other systems")]
 fn free(dir: &Path) -> Option<u64> {
     let disk = statvfs(dir).ok()?;
     Some(u64::from(disk.blocks_available()) * u64::from(disk.fragment_size()))

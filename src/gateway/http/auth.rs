@@ -29,7 +29,9 @@ pub async fn admit(
     let bearer = bearer(headers);
     let gate = http_gates::refused_host(facts, gateway, secrets.mode)
         .or_else(|| http_gates::refused_origin(facts, gateway, method, true))
-        .or_else(|| (!super::is_read(method)).then(|| http_gates::refused_content_type(facts, bearer.is_some())).flatten());
+        .or_else(|| {
+            (!super::is_read(method)).then(|| http_gates::refused_content_type(facts, bearer.is_some())).flatten()
+        });
     if let Some((status, message)) = gate {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN);
         return Err(Box::new(answer::error(status, "forbidden", message)));

@@ -24,10 +24,11 @@ pub fn ready(services: &Services, peer: SocketAddr, request: &Request<Body>) -> 
     if !is_read(method) {
         return answer::wrong_method("GET, HEAD");
     }
-    let failing: Vec<&str> = [(services.draining(), "draining"), (!services.is_ready() && !services.draining(), "starting")]
-        .into_iter()
-        .filter_map(|(fails, name)| fails.then_some(name))
-        .collect();
+    let failing: Vec<&str> =
+        [(services.draining(), "draining"), (!services.is_ready() && !services.draining(), "starting")]
+            .into_iter()
+            .filter_map(|(fails, name)| fails.then_some(name))
+            .collect();
     let status = if failing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let facts = RequestFacts::new(peer.ip(), request.headers(), &services.config.load().settings.gateway);
     let mut payload = json!({ "ready": failing.is_empty() });

@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn access_follows_role_and_scope() {
-        let text = |access, role, scopes: &[Scope]| check(access, role, scopes).err().map(|denied| denied.error.message);
+        let text =
+            |access, role, scopes: &[Scope]| check(access, role, scopes).err().map(|denied| denied.error.message);
         assert_eq!(text(Access::Anyone, Role::Node, &[]), None);
         assert_eq!(text(Access::Operator(Scope::Read), Role::Operator, &[Scope::Write]), None);
         assert_eq!(text(Access::Operator(Scope::Pairing), Role::Operator, &[Scope::Admin]), None);

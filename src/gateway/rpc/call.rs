@@ -35,7 +35,10 @@ pub enum Reply {
     /// JSON text that was serialised before, such as the cached `health`.
     Text(Arc<str>),
     /// `ok: false` with both a payload and an error: the final answer of a failed run.
-    Failed { payload: Value, error: ErrorShape },
+    Failed {
+        payload: Value,
+        error: ErrorShape,
+    },
     /// Everything was said through the responder.
     Said,
 }

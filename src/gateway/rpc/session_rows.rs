@@ -9,8 +9,8 @@ use openclaw_actors::run::context::{Context, agents};
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::entry::LiveFacts;
 use openclaw_actors::session::{AgentId, SessionEntry, SessionKey, lookup};
-use openclaw_actors::store::{Connection, StoreError};
 use openclaw_actors::store::sessions::{self, Filter, SessionRecord};
+use openclaw_actors::store::{Connection, StoreError};
 
 use crate::gateway::services::store_failed;
 
@@ -53,7 +53,11 @@ pub struct Found {
 }
 
 /// The rows of a listing, newest first, and the number of all that match.
-pub async fn list(context: &Context, request: &SessionsList, limit: usize) -> Result<(Vec<SessionRow>, usize), ErrorShape> {
+pub async fn list(
+    context: &Context,
+    request: &SessionsList,
+    limit: usize,
+) -> Result<(Vec<SessionRow>, usize), ErrorShape> {
     let (found, total) = context.store.read(query(context, request, limit)).await.map_err(store_failed)?;
     Ok((rows(context, found), total))
 }

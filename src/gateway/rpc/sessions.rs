@@ -113,7 +113,12 @@ async fn preview(call: Call) -> Result<Reply, ErrorShape> {
 }
 
 /// One session that cannot be read does not cost the others their preview.
-async fn preview_of(services: &Services, key: SessionKey, messages: usize, chars: usize) -> (PreviewStatus, Vec<PreviewItem>) {
+async fn preview_of(
+    services: &Services,
+    key: SessionKey,
+    messages: usize,
+    chars: usize,
+) -> (PreviewStatus, Vec<PreviewItem>) {
     let name = key.clone();
     let read = services.context.store.read(move |db| {
         let Some(entry) = lookup::entry(db, &key)? else { return Ok(None) };

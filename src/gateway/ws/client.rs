@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn everybody_together_has_a_limit_too() {
         let places = PreauthPlaces::new(PREAUTH_TOTAL);
-        let held: Vec<_> = (0..PREAUTH_TOTAL).map(|n| places.enter(Some(IpAddr::from([10, 0, 0, n as u8]))).unwrap()).collect();
+        let held: Vec<_> =
+            (0..PREAUTH_TOTAL).map(|n| places.enter(Some(IpAddr::from([10, 0, 0, n as u8]))).unwrap()).collect();
         assert!(places.enter(None).is_none());
         drop(held);
         assert!(places.enter(None).is_some());

@@ -143,7 +143,9 @@ mod tests {
             ("[]", "invalid", "at root: must be object"),
         ] {
             match parse(text) {
-                Err(Unreadable::BadFrame { id: seen, reason: said }) => assert_eq!((seen.as_str(), said.as_str()), (id, reason)),
+                Err(Unreadable::BadFrame { id: seen, reason: said }) => {
+                    assert_eq!((seen.as_str(), said.as_str()), (id, reason))
+                }
                 _ => panic!("{text} was not refused"),
             }
         }

@@ -8,7 +8,8 @@ use openclaw_actors::devices::{Admittance, Claim, DevicesMsg, Paired, Token};
 use openclaw_actors::events::{Close, ConnId, Outbox};
 use openclaw_actors::presence::PresenceMsg;
 use openclaw_actors::protocol::hello::{
-    Challenge, ConnectParams, Features, HelloAuth, HelloOk, HelloServer, HelloSnapshot, HelloTag, Policy, SessionDefaults,
+    Challenge, ConnectParams, Features, HelloAuth, HelloOk, HelloServer, HelloSnapshot, HelloTag, Policy,
+    SessionDefaults,
 };
 use openclaw_actors::protocol::scope::{Role, Scope};
 use openclaw_actors::protocol::{ErrorShape, PROTOCOL_VERSION, RequestFrame, ResponseFrame, validate_connect};
