@@ -87,7 +87,7 @@ async fn a_report_is_built_once_a_minute_unless_it_is_probed() {
     assert!(!Arc::ptr_eq(&first, &place.get(true).await.unwrap()));
     let payload: serde_json::Value = serde_json::from_str(&first.text).unwrap();
     assert_eq!(payload["sessions"]["count"], 0);
-    assert_eq!(payload["configReload"]["status"], "ok");
+    assert_eq!(payload["configReload"]["hotReloadStatus"], "active");
     place.stop().await;
 }
 
