@@ -118,7 +118,7 @@ async fn schema(call: Call) -> Result<Reply, ErrorShape> {
         "schema": json_schema::schema(),
         "uiHints": json_schema::hints(),
         "version": call.services.version,
-        "generatedAt": Timestamp::now().to_string(),
+        "generatedAt": format!("{:.3}", Timestamp::now()),
     })))
 }
 
