@@ -16,9 +16,9 @@ mod run_events;
 mod run_result;
 mod session_changes;
 mod session_choice;
-mod session_rows;
+pub mod session_rows;
 mod session_turns;
-mod sessions;
+pub mod sessions;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
