@@ -30,6 +30,7 @@ pub struct Context {
     pub paths: Paths,
     /// The process environment with the `.env` files below it.
     pub env: Env,
+    pub process_env: Env,
     pub output: Output,
     /// The answer is one document.
     pub json: bool,
@@ -47,8 +48,8 @@ impl Context {
             cwd: cwd.clone(),
         };
         let paths = paths::resolve(&inputs, &process).map_err(|error| Failure::usage(error.to_string()))?;
-        let env = dotenv::layered(process, &cwd, &paths);
-        let context = Self { global, paths, env, output, json, cwd, loaded: OnceCell::new() };
+        let env = dotenv::layered(process.clone(), &cwd, &paths);
+        let context = Self { global, paths, env, process_env: process, output, json, cwd, loaded: OnceCell::new() };
         context.warn_about_names();
         Ok(context)
     }

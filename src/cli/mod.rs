@@ -8,7 +8,7 @@ mod absent;
 mod agent;
 mod completion;
 mod config;
-mod context;
+pub mod context;
 mod doctor;
 mod exit;
 pub mod gateway;

@@ -8,6 +8,7 @@ use openclaw_actors::config::ConfigHandle;
 use openclaw_actors::config::actor::{Apply, ConfigArgs, SharedReloadStatus};
 use openclaw_actors::config::handle::Snapshot;
 use openclaw_actors::config::load;
+use openclaw_actors::config::paths::Paths;
 use openclaw_actors::config::settings::AuthMode;
 use openclaw_actors::devices::{self, Devices, DevicesArgs};
 use openclaw_actors::events::{self, Events};
@@ -111,13 +112,15 @@ fn made_up_token(options: &RunOptions) -> Option<String> {
 
 fn services(options: &RunOptions, port: u16, auth: Auth, log: LogHandle) -> Arc<Services> {
     let config = ConfigHandle::new(options.snapshot.clone());
-    let context = Arc::new(context(options, &config));
+    let context = Arc::new(context(&options.paths, &config));
     let connections: Connections = Group::new("connections");
     let health = Health { address: Address::new("health", health::MAILBOX), cache: Cache::default(), config: config.clone() };
     let per_ip = options.env.get("OPENCLAW_MAX_PREAUTH_CONNECTIONS_PER_IP").and_then(|text| text.parse().ok());
     Arc::new(Services {
         version: VERSION,
         paths: options.paths.clone(),
+        process_env: options.process_env.clone(),
+        cwd: options.cwd.clone(),
         started: context.started,
         started_at: now_ms(),
         port,
@@ -141,24 +144,24 @@ fn services(options: &RunOptions, port: u16, auth: Auth, log: LogHandle) -> Arc<
     })
 }
 
-fn context(options: &RunOptions, config: &ConfigHandle) -> Context {
-    let settings = &options.snapshot.settings;
+/// What sessions and runs share; nothing in it is running yet.
+pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
     // An owner who has configured nothing may have a model server running; one who has is not surprised by it.
     let local_urls = (local::OLLAMA_URL.to_owned(), local::LM_STUDIO_URL.to_owned());
     let models = ConfiguredModels::new(config.clone(), HttpClients::default(), Some(local_urls));
     Context {
-        store: Store::new(&options.paths.state_dir),
+        store: Store::new(&paths.state_dir),
         config: config.clone(),
         events: Events::new("events", events::MAILBOX),
         sessions: Sessions::new("sessions"),
         directory: Directory::default(),
-        lanes: Lanes { main: Lane::new("main", settings.agents.defaults.max_concurrent) },
+        lanes: Lanes { main: Lane::new("main", config.load().settings.agents.defaults.max_concurrent) },
         models: Arc::new(models),
         started: Instant::now(),
         version: VERSION,
         host: logging::hostname(),
-        workspace_default: options.paths.workspace_default.clone(),
-        home: options.paths.home.clone(),
+        workspace_default: paths.workspace_default.clone(),
+        home: paths.home.clone(),
     }
 }
 

@@ -4,8 +4,12 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use openclaw_actors::config::paths::Paths;
 use openclaw_actors::files;
+use openclaw_actors::run::stream::now_ms;
 use serde::{Deserialize, Serialize};
+
+use crate::client::run_file::process_start_time;
 
 /// Name of the lock in a state directory.
 const FILE: &str = "gateway.lock";
@@ -20,6 +24,20 @@ pub struct Owner {
     pub created_at: i64,
     pub port: u16,
     pub config_path: PathBuf,
+}
+
+impl Owner {
+    /// This process.
+    pub fn this(paths: &Paths, port: u16) -> Self {
+        let pid = std::process::id();
+        Self {
+            pid,
+            start_time: process_start_time(pid),
+            created_at: now_ms(),
+            port,
+            config_path: paths.config_path.clone(),
+        }
+    }
 }
 
 /// The held lock; dropping it frees the state directory.
@@ -59,7 +77,6 @@ pub fn acquire(state_dir: &Path, owner: &Owner) -> Result<StateLock, LockError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::run_file::process_start_time;
 
     #[test]
     fn the_second_holder_learns_who_the_first_is() {

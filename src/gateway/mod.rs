@@ -11,6 +11,7 @@ mod http;
 mod listener;
 mod lock;
 mod logging;
+pub mod offline;
 mod rpc;
 mod services;
 mod stop;
@@ -20,7 +21,7 @@ mod ws;
 use std::sync::atomic::Ordering;
 
 use openclaw_actors::files;
-use openclaw_actors::run::stream::now_ms;
+use openclaw_actors::run::context::key_rules;
 
 use crate::cli::gateway::run::RunOptions;
 use crate::cli::{Exit, Failure, Outcome};
@@ -43,17 +44,12 @@ pub fn serve(options: RunOptions) -> Outcome {
 }
 
 async fn live(options: RunOptions) -> Outcome {
-    let owner = lock::Owner {
-        pid: std::process::id(),
-        start_time: process_start_time(std::process::id()),
-        created_at: now_ms(),
-        port: options.listen.port,
-        config_path: options.paths.config_path.clone(),
-    };
+    let owner = lock::Owner::this(&options.paths, options.listen.port);
     let _lock = lock::acquire(&options.paths.state_dir, &owner).map_err(refused_lock)?;
     let sockets = bind::bind(&options.listen)?;
     let port = sockets.port;
     let log = logging::init(&options)?;
+    offline::take_over(&options.paths, &key_rules(&options.snapshot.settings))?;
     let mut signals = stop::Signals::listen().map_err(|error| Failure::error(error.to_string()))?;
     let mut gateway = boot::start(options, sockets, log.handle().clone()).await?;
     let note = leave_note(&gateway, port)?;

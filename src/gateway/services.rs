@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use openclaw_actors::config::ConfigHandle;
 use openclaw_actors::config::actor::SharedReloadStatus;
+use openclaw_actors::config::env::Env;
 use openclaw_actors::config::paths::Paths;
 use openclaw_actors::devices::Devices;
 use openclaw_actors::logs::LogHandle;
@@ -37,6 +38,10 @@ pub struct Services {
     pub started_at: i64,
     pub port: u16,
     pub config: ConfigHandle,
+    /// The environment of the process, without any file's.
+    pub process_env: Env,
+    /// The directory whose `.env` counts.
+    pub cwd: PathBuf,
     /// Store, events, runs, lanes, models: what sessions share.
     pub context: Arc<Context>,
     pub sessions: Sessions,

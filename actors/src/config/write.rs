@@ -141,6 +141,15 @@ pub fn change(
     session.commit(&file, text)
 }
 
+/// Has the writer seen this text? Every write asks it under the lock; who asks before learns only which error comes first.
+pub fn check_base(base: Base<'_>, text: Option<&str>) -> Result<(), WriteError> {
+    match base {
+        Base::Hash(None) if text.is_some() => Err(WriteError::BaseHashRequired),
+        Base::Hash(Some(base)) if text.map(load::hash).as_deref() != Some(base) => Err(WriteError::BaseHashMismatch),
+        _ => Ok(()),
+    }
+}
+
 /// One writer holding the lock, and what it read under it.
 struct Session<'a> {
     paths: &'a Paths,
@@ -160,13 +169,7 @@ impl<'a> Session<'a> {
         let lock = lock(&backup::beside(path, ".lock"))?;
         refuse_symlink(path)?;
         let text = if path.exists() { Some(read(path)?) } else { None };
-        match (writer.base, &text) {
-            (Base::Hash(None), Some(_)) => return Err(WriteError::BaseHashRequired),
-            (Base::Hash(Some(base)), text) if text.as_deref().map(load::hash).as_deref() != Some(base) => {
-                return Err(WriteError::BaseHashMismatch);
-            }
-            _ => {}
-        }
+        check_base(writer.base, text.as_deref())?;
         Ok(Self { paths, env, writer, text, _lock: lock })
     }
 

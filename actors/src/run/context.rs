@@ -54,8 +54,7 @@ pub struct Context {
 impl Context {
     /// How keys are read under the configuration in force.
     pub fn key_rules(&self) -> KeyRules {
-        let settings = &self.config.load().settings;
-        KeyRules { default_agent: default_agent(settings), scope: settings.session.scope }
+        key_rules(&self.config.load().settings)
     }
 
     /// The agent that a session belongs to; global sessions belong to the default one.
@@ -154,6 +153,11 @@ impl Context {
             },
         })
     }
+}
+
+/// How keys are read under these settings.
+pub fn key_rules(settings: &Settings) -> KeyRules {
+    KeyRules { default_agent: default_agent(settings), scope: settings.session.scope }
 }
 
 /// The first agent marked as default, else the first one, else `main`.

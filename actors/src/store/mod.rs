@@ -23,7 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use rusqlite::Connection;
+/// A connection to the database, as reads and writes get it.
+pub use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 pub use actor::child;

@@ -27,6 +27,9 @@ pub struct RunOptions {
     pub paths: Paths,
     /// The process environment with the `.env` files below it.
     pub env: Env,
+    /// The process environment alone, for a configuration that is read again.
+    pub process_env: Env,
+    pub cwd: PathBuf,
     /// The configuration that was checked, all its secrets resolved. `exists` is false if the start was allowed without a file.
     pub snapshot: Snapshot,
     /// Port, addresses, mode and secret. Mode token without a token: make one for this run.
@@ -45,6 +48,8 @@ pub struct RunOptions {
     pub dev: bool,
     /// End another gateway of this user that holds the port.
     pub force: bool,
+    /// A flag gives the secret or its kind; a new configuration does not change them.
+    pub credentials_overridden: bool,
 }
 
 pub fn run(args: &RunArgs, context: &Context, hooks: &Hooks) -> Outcome {
@@ -84,6 +89,8 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
     Ok(RunOptions {
         paths: context.paths.clone(),
         env: context.env.clone(),
+        process_env: context.process_env.clone(),
+        cwd: context.cwd.clone(),
         snapshot,
         listen,
         ws_log: flags.ws_log,
@@ -94,6 +101,7 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
         allow_unconfigured: flags.allow_unconfigured,
         dev,
         force: flags.force,
+        credentials_overridden: flags.token.is_some() || flags.password.is_some() || flags.auth.is_some(),
     })
 }
 

@@ -2,11 +2,12 @@
 
 mod answer;
 mod auth;
-pub mod chat_completions;
+mod chat_completions;
 mod completion_request;
 mod completion_stream;
+mod endpoints;
 mod live_run;
-pub mod models;
+mod models;
 mod openai_error;
 mod probes;
 mod prompt_messages;
@@ -40,6 +41,7 @@ async fn handle(services: Arc<Services>, peer: SocketAddr, request: Request<Body
         "/health" | "/healthz" => probes::live(request.method()),
         "/ready" | "/readyz" => probes::ready(&services, peer, &request),
         "/startupz" => probes::started(&services, request.method()),
+        path if path.starts_with("/v1/") => endpoints::handle(services, peer, request).await,
         _ => answer::text(StatusCode::NOT_FOUND, "Not Found"),
     }
 }

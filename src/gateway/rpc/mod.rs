@@ -4,13 +4,23 @@
 //! it is refused as `unknown method` and not listed in `hello-ok`.
 
 mod abort;
+mod absent;
 mod access;
 mod agent;
+mod agent_files;
+mod agents;
 pub mod attachments;
 mod budget;
 mod call;
 mod chat;
 mod chat_turn;
+mod commands;
+mod config;
+mod config_view;
+mod devices;
+mod exec_approvals;
+mod logs;
+mod models;
 pub mod run_end;
 mod run_events;
 mod run_result;
@@ -19,6 +29,10 @@ mod session_choice;
 pub mod session_rows;
 mod session_turns;
 pub mod sessions;
+mod stability;
+mod status;
+mod system;
+mod tools;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -53,7 +67,22 @@ impl Method {
 }
 
 /// Every family's table, in the order in which `hello-ok` lists them.
-const FAMILIES: &[&[Method]] = &[agent::METHODS, chat::METHODS, sessions::METHODS];
+const FAMILIES: &[&[Method]] = &[
+    system::METHODS,
+    status::METHODS,
+    logs::METHODS,
+    config::METHODS,
+    models::METHODS,
+    agents::METHODS,
+    commands::METHODS,
+    tools::METHODS,
+    chat::METHODS,
+    agent::METHODS,
+    sessions::METHODS,
+    devices::METHODS,
+    exec_approvals::METHODS,
+    absent::METHODS,
+];
 
 static METHODS: LazyLock<HashMap<&'static str, &'static Method>> =
     LazyLock::new(|| FAMILIES.iter().flat_map(|family| family.iter()).map(|method| (method.name, method)).collect());

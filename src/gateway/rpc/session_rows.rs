@@ -9,6 +9,7 @@ use openclaw_actors::run::context::{Context, agents};
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::entry::LiveFacts;
 use openclaw_actors::session::{AgentId, SessionEntry, SessionKey, lookup};
+use openclaw_actors::store::{Connection, StoreError};
 use openclaw_actors::store::sessions::{self, Filter, SessionRecord};
 
 use crate::gateway::services::store_failed;
@@ -45,38 +46,44 @@ struct Narrow {
 }
 
 /// One session as read.
-struct Found {
+pub struct Found {
     key: SessionKey,
     entry: SessionEntry,
     live: LiveFacts,
 }
 
 /// The rows of a listing, newest first, and the number of all that match.
-pub async fn list(
+pub async fn list(context: &Context, request: &SessionsList, limit: usize) -> Result<(Vec<SessionRow>, usize), ErrorShape> {
+    let (found, total) = context.store.read(query(context, request, limit)).await.map_err(store_failed)?;
+    Ok((rows(context, found), total))
+}
+
+/// The reading half of a listing, for whoever holds a connection.
+pub fn query(
     context: &Context,
-    request: SessionsList,
+    request: &SessionsList,
     limit: usize,
-) -> Result<(Vec<SessionRow>, usize), ErrorShape> {
+) -> impl FnOnce(&Connection) -> Result<(Vec<Found>, usize), StoreError> + Send + use<> {
     let filter = Filter {
         agent_id: request.agent_id.as_deref().map(|id| AgentId::slug(id).as_str().to_owned()),
         updated_since: request
             .active_minutes
             .map(|minutes| now_ms().saturating_sub_unsigned(minutes.saturating_mul(60_000))),
-        label: request.label,
-        search: request.search,
+        label: request.label.clone(),
+        search: request.search.clone(),
     };
     let only_configured = request.configured_agents_only == Some(true);
     let narrow = Narrow {
         global: request.include_global == Some(true),
         unknown: request.include_unknown == Some(true),
-        spawned_by: request.spawned_by,
+        spawned_by: request.spawned_by.clone(),
         agents: only_configured.then(|| agents(&context.config.load().settings)),
     };
     let extras = Extras {
         titles: request.include_derived_titles == Some(true),
         last_messages: request.include_last_message == Some(true),
     };
-    let read = context.store.read(move |db| {
+    move |db| {
         let (records, _) = sessions::list(db, &filter, usize::MAX)?;
         let mut found: Vec<Found> = records.into_iter().filter_map(|record| shown(record, &narrow)).collect();
         let total = found.len();
@@ -87,9 +94,7 @@ pub async fn list(
             session.live = LiveFacts { has_active_run: busy.contains(session.key.as_str()), ..facts };
         }
         Ok((found, total))
-    });
-    let (found, total) = read.await.map_err(store_failed)?;
-    Ok((rows(context, found), total))
+    }
 }
 
 /// The row of one session, if it exists.
@@ -105,7 +110,7 @@ pub async fn one(context: &Context, key: &SessionKey, extras: Extras) -> Result<
     Ok(rows(context, found.into_iter().collect()).pop())
 }
 
-fn rows(context: &Context, found: Vec<Found>) -> Vec<SessionRow> {
+pub fn rows(context: &Context, found: Vec<Found>) -> Vec<SessionRow> {
     let mut defaults: HashMap<AgentId, SessionDefaults> = HashMap::new();
     let row = |session: Found| {
         let agent = context.agent_of(&session.key);

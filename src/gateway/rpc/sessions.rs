@@ -5,11 +5,13 @@
 use openclaw_actors::events::EventsMsg;
 use openclaw_actors::protocol::ErrorShape;
 use openclaw_actors::protocol::scope::Scope;
+use openclaw_actors::protocol::session::SessionRow;
 use openclaw_actors::protocol::session_calls::{
     NoParams, Preview, PreviewItem, PreviewStatus, SessionsDescribe, SessionsDescribeResult, SessionsGet,
     SessionsGetResult, SessionsList, SessionsListResult, SessionsMessages, SessionsPreview, SessionsPreviewResult,
     SessionsResolve, SessionsResolveResult, Subscribed,
 };
+use openclaw_actors::run::context::Context;
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::{AgentId, SessionKey, lookup};
 use openclaw_actors::store::sessions::{self as rows, Filter, SessionRecord};
@@ -57,21 +59,30 @@ pub fn path(services: &Services) -> String {
 async fn list(call: Call) -> Result<Reply, ErrorShape> {
     let request: SessionsList = call.params()?;
     let context = &call.services.context;
-    let limit_applied = request.limit.unwrap_or(LIST_LIMIT);
-    let main = context
-        .key_rules()
-        .main_key_of(&request.agent_id.as_deref().map_or_else(|| context.key_rules().default_agent, AgentId::slug));
-    let (sessions, total_count) = session_rows::list(context, request, size(limit_applied)).await?;
-    Reply::of(&SessionsListResult {
+    let found = session_rows::list(context, &request, limit(&request)).await?;
+    Reply::of(&answer(context, &request, found))
+}
+
+/// How many rows a listing may have.
+pub fn limit(request: &SessionsList) -> usize {
+    size(request.limit.unwrap_or(LIST_LIMIT))
+}
+
+/// A listing with what stands around it.
+pub fn answer(context: &Context, request: &SessionsList, found: (Vec<SessionRow>, usize)) -> SessionsListResult {
+    let (sessions, total_count) = found;
+    let rules = context.key_rules();
+    let agent = request.agent_id.as_deref().map_or_else(|| rules.default_agent.clone(), AgentId::slug);
+    SessionsListResult {
         ts: now_ms(),
-        path: path(&call.services),
+        path: context.store.path().display().to_string(),
         count: sessions.len(),
         total_count,
-        limit_applied,
+        limit_applied: request.limit.unwrap_or(LIST_LIMIT),
         has_more: total_count > sessions.len(),
-        defaults: context.session_defaults(&main),
+        defaults: context.session_defaults(&rules.main_key_of(&agent)),
         sessions,
-    })
+    }
 }
 
 async fn describe(call: Call) -> Result<Reply, ErrorShape> {
@@ -102,12 +113,7 @@ async fn preview(call: Call) -> Result<Reply, ErrorShape> {
 }
 
 /// One session that cannot be read does not cost the others their preview.
-async fn preview_of(
-    services: &Services,
-    key: SessionKey,
-    messages: usize,
-    chars: usize,
-) -> (PreviewStatus, Vec<PreviewItem>) {
+async fn preview_of(services: &Services, key: SessionKey, messages: usize, chars: usize) -> (PreviewStatus, Vec<PreviewItem>) {
     let name = key.clone();
     let read = services.context.store.read(move |db| {
         let Some(entry) = lookup::entry(db, &key)? else { return Ok(None) };
