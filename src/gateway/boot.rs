@@ -52,14 +52,16 @@ const RECOVER_LIMIT: Duration = Duration::from_secs(10);
 pub struct Gateway {
     pub services: Arc<Services>,
     pub tree: Tree,
-    /// The token that was made up because none is configured.
-    pub made_up_token: Option<String>,
 }
 
 /// Starts everything. On error everything that was started has been stopped again.
-pub async fn start(mut options: RunOptions, sockets: Sockets, log: LogHandle) -> Result<Gateway, Failure> {
-    let made_up_token = made_up_token(&options);
-    let token = options.listen.credentials.token.clone().or_else(|| made_up_token.clone());
+pub async fn start(
+    mut options: RunOptions,
+    made_up_token: Option<String>,
+    sockets: Sockets,
+    log: LogHandle,
+) -> Result<Gateway, Failure> {
+    let token = options.listen.credentials.token.take().or(made_up_token);
     if let Some(token) = &token {
         let registered = log.redactor().register([token.as_str()]);
         registered
@@ -88,12 +90,11 @@ pub async fn start(mut options: RunOptions, sockets: Sockets, log: LogHandle) ->
     let tree = tree::start(args).await.map_err(|error| {
         Failure::error(format!("Gateway failed to start: {error}. Run openclaw gateway status --deep for diagnostics."))
     })?;
-    recover(&services).await;
-    Ok(Gateway { services, tree, made_up_token })
+    Ok(Gateway { services, tree })
 }
 
 /// Mode token without a token: one for this run, never logged.
-fn made_up_token(options: &RunOptions) -> Option<String> {
+pub fn made_up_token(options: &RunOptions) -> Option<String> {
     if options.listen.auth_mode != AuthMode::Token || options.listen.credentials.token.is_some() {
         return None;
     }
@@ -241,7 +242,7 @@ fn apply(options: &RunOptions, services: &Arc<Services>) -> Apply {
 }
 
 /// Sessions with work from before: each looks after its own when it starts.
-async fn recover(services: &Services) {
+pub async fn recover(services: Arc<Services>) {
     let open = match services.context.store.read(runs::open).await {
         Ok(open) => open,
         Err(error) => return tracing::error!(%error, "unfinished runs of the last time could not be read"),

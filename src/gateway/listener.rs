@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
@@ -68,6 +69,7 @@ impl Actor for ListenerActor {
         args: ListenerArgs,
     ) -> Result<ListenerState, ActorProcessingErr> {
         let socket = TcpListener::from_std(args.socket.try_clone()?)?;
+        args.services.ready.store(true, Ordering::Relaxed); // everything below the front is up
         let serve = accept(socket, http::router(args.services));
         let task = task::spawn_reporting("listener", serve, move |end| {
             let _ = me.send_message(Mail::own(Ended(end))); // gone only when the task was aborted

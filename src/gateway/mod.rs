@@ -18,10 +18,12 @@ mod stop;
 mod turns;
 mod ws;
 
-use std::sync::atomic::Ordering;
+use std::path::Path;
+use std::sync::Arc;
 
 use openclaw_actors::files;
 use openclaw_actors::run::context::key_rules;
+use openclaw_actors::supervision::task;
 
 use crate::cli::gateway::run::RunOptions;
 use crate::cli::{Exit, Failure, Outcome};
@@ -51,11 +53,13 @@ async fn live(options: RunOptions) -> Outcome {
     let log = logging::init(&options)?;
     offline::take_over(&options.paths, &key_rules(&options.snapshot.settings))?;
     let mut signals = stop::Signals::listen().map_err(|error| Failure::error(error.to_string()))?;
-    let mut gateway = boot::start(options, sockets, log.handle().clone()).await?;
-    let note = leave_note(&gateway, port)?;
-    gateway.services.ready.store(true, Ordering::Relaxed);
+    let made_up = boot::made_up_token(&options);
+    let note = leave_note(&options.paths.state_dir, port, made_up.clone())?;
+    let mut gateway = boot::start(options, made_up, sockets, log.handle().clone()).await?;
     tracing::info!(target: "gateway", "ready");
+    let recovery = task::spawn("recovery", boot::recover(Arc::clone(&gateway.services)));
     let reason = stop::wait(&mut signals, &mut gateway.tree).await;
+    drop(recovery);
     let outcome = stop::stop(&gateway.services, gateway.tree, &mut signals, reason).await;
     if let Err(error) = std::fs::remove_file(&note) {
         tracing::debug!(%error, "the run file was gone already");
@@ -76,16 +80,16 @@ fn refused_lock(error: lock::LockError) -> Failure {
 }
 
 /// Tells the local command line where this gateway is, and the token if it was made up for this run.
-fn leave_note(gateway: &boot::Gateway, port: u16) -> Result<std::path::PathBuf, Failure> {
+fn leave_note(state_dir: &Path, port: u16, token: Option<String>) -> Result<std::path::PathBuf, Failure> {
     let pid = std::process::id();
     let note = RunFile {
         pid,
         start_time: process_start_time(pid).unwrap_or_default(),
         port,
         url: format!("ws://127.0.0.1:{port}"),
-        token: gateway.made_up_token.clone(),
+        token,
     };
-    let path = RunFile::path(&gateway.services.state_dir);
+    let path = RunFile::path(state_dir);
     let failed = |error: std::io::Error| Failure::error(format!("{}: {error}", path.display()));
     path.parent().map_or(Ok(()), files::ensure_dir).map_err(failed)?;
     let text = serde_json::to_string(&note).map_err(|error| failed(error.into()))?;
