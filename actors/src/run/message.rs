@@ -120,10 +120,19 @@ pub struct RunEnd {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// The answer; empty when the agent chose to say nothing.
-    Completed { text: String },
-    Aborted { cause: AbortCause, partial: String },
+    Completed {
+        text: String,
+    },
+    Aborted {
+        cause: AbortCause,
+        partial: String,
+    },
     /// `message` is for operators, `reply` for the person in the chat.
-    Failed { message: String, reply: String, kind: FailureKind },
+    Failed {
+        message: String,
+        reply: String,
+        kind: FailureKind,
+    },
 }
 
 /// `errorKind` of a failed chat turn.

@@ -136,7 +136,9 @@ impl SessionState {
                     let _ = self.context.directory.register(&run.run_id, self.key.as_str(), run.accepted_at, None); // known: it has been waiting all along
                     self.waiting.push_back(Waiting { turn, stored: true, steer: false, reply: None });
                 }
-                Err(error) => tracing::error!(run = %run.run_id, %error, "a queued turn cannot be read; it stays in the store"),
+                Err(error) => {
+                    tracing::error!(run = %run.run_id, %error, "a queued turn cannot be read; it stays in the store")
+                }
             }
         }
         if !running.is_empty() {
@@ -154,17 +156,23 @@ impl SessionState {
         let (key, stored) = (self.key.clone(), entry.clone());
         let ids: Vec<String> = runs.iter().map(|run| run.run_id.clone()).collect();
         let work = move |db: &rusqlite::Connection| step::interrupt(db, &key, &stored, &ids, now);
-        self.change(me, Some(entry), "abort", work, Box::new(move |state, _, stored| {
-            if let Err(error) = stored {
-                tracing::error!(session = %state.key, %error, "interrupted runs could not be recorded");
-            }
-            for run in &runs {
-                tracing::warn!(session = %state.key, run = %run.run_id, "run interrupted by a restart");
-                let outcome = RunEnd::failed("interrupted by a restart".into()).outcome;
-                state.announcer.run_ended(&run.run_id, &outcome, run.accepted_at, 0);
-                state.end_in_directory(&run.run_id, outcome, run.accepted_at);
-            }
-        }));
+        self.change(
+            me,
+            Some(entry),
+            "abort",
+            work,
+            Box::new(move |state, _, stored| {
+                if let Err(error) = stored {
+                    tracing::error!(session = %state.key, %error, "interrupted runs could not be recorded");
+                }
+                for run in &runs {
+                    tracing::warn!(session = %state.key, run = %run.run_id, "run interrupted by a restart");
+                    let outcome = RunEnd::failed("interrupted by a restart".into()).outcome;
+                    state.announcer.run_ended(&run.run_id, &outcome, run.accepted_at, 0);
+                    state.end_in_directory(&run.run_id, outcome, run.accepted_at);
+                }
+            }),
+        );
     }
 
     fn run_ended(&mut self, me: &Me, run_id: &str, end: RunEnd) {
@@ -225,11 +233,8 @@ impl SessionState {
 impl RunEnd {
     /// The end of a run that has nothing to say for itself.
     pub fn failed(message: String) -> Self {
-        let outcome = Outcome::Failed {
-            message,
-            reply: crate::model::failover::OTHER.to_owned(),
-            kind: FailureKind::Unknown,
-        };
+        let outcome =
+            Outcome::Failed { message, reply: crate::model::failover::OTHER.to_owned(), kind: FailureKind::Unknown };
         Self { outcome, last: None, unsteered: Vec::new(), facts: crate::run::message::RunFacts::default() }
     }
 }

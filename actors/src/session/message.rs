@@ -14,7 +14,11 @@ pub enum SessionMsg {
     /// A turn to run; answered when it is on disk, long before the reply exists.
     Submit(Turn, RpcReplyPort<Result<Admission, SessionError>>),
     /// Ends the current run, or only the one with this id, and forgets what waits. Answers with the ids it ended.
-    Abort { run_id: Option<String>, cause: AbortCause, reply: RpcReplyPort<Vec<String>> },
+    Abort {
+        run_id: Option<String>,
+        cause: AbortCause,
+        reply: RpcReplyPort<Vec<String>>,
+    },
     /// Changes preferences; `null` clears. Answers with the entry as it is then.
     Patch(Map<String, Value>, RpcReplyPort<Result<SessionEntry, SessionError>>),
     /// Starts a new conversation; a running turn is aborted first.
@@ -34,8 +38,14 @@ pub enum News {
     /// The turn in `Accepting` is on disk, or its id was known.
     Accepted(Result<Option<RunRecord>, StoreError>),
     /// A turn that waits, or that steers the run, is on disk.
-    Queued { run_id: String, stored: Result<Option<RunRecord>, StoreError> },
-    RunEnded { run_id: String, end: Box<RunEnd> },
+    Queued {
+        run_id: String,
+        stored: Result<Option<RunRecord>, StoreError>,
+    },
+    RunEnded {
+        run_id: String,
+        end: Box<RunEnd>,
+    },
     /// The end of the run is on disk; with the id of the last message.
     EndStored(Result<Option<(String, i64)>, StoreError>),
     /// A change of the entry is on disk.

@@ -162,7 +162,10 @@ fn queued_turn<'a>(turn: &'a Turn, route: &'a Route) -> QueuedTurn<'a> {
         route,
         authority: Authority::Owner,
         received_at_ms: turn.accepted_at,
-        alone: turn.kind != TurnKind::Chat || turn.model.is_some() || turn.thinking.is_some() || !turn.images.is_empty(),
+        alone: turn.kind != TurnKind::Chat
+            || turn.model.is_some()
+            || turn.thinking.is_some()
+            || !turn.images.is_empty(),
     }
 }
 
@@ -186,7 +189,8 @@ pub fn queued(state: &mut SessionState, run_id: &str, stored: Result<Option<RunR
         other => {
             let Some(waiting) = state.waiting.remove(place) else { return };
             state.context.directory.forget(run_id);
-            let known = other.map(|known| known.map_or(Admission::Queued { ahead: place }, |run| Admission::Known(Box::new(run))));
+            let known = other
+                .map(|known| known.map_or(Admission::Queued { ahead: place }, |run| Admission::Known(Box::new(run))));
             answer(waiting.reply, known.map_err(SessionError::Store));
         }
     }
@@ -313,7 +317,11 @@ fn drop_waiting(state: &mut SessionState, places: &[usize]) {
         state.overflow.note(&queued_turn(&waiting.turn, &route), cap);
         answer(waiting.reply, Ok(Admission::Queued { ahead: *place }));
         state.announcer.taken_in(&waiting.turn.run_id);
-        state.end_in_directory(&waiting.turn.run_id, Outcome::Completed { text: String::new() }, waiting.turn.accepted_at);
+        state.end_in_directory(
+            &waiting.turn.run_id,
+            Outcome::Completed { text: String::new() },
+            waiting.turn.accepted_at,
+        );
         dropped.push(waiting.turn.run_id);
     }
     record_dropped(state, &dropped);
@@ -446,9 +454,15 @@ fn inject(state: &mut SessionState, me: &Me, text: String, reply: RpcReplyPort<R
         return;
     };
     entry.updated_at = Some(now_ms());
-    append(state, me, entry, &text, Box::new(move |_, _, placed| {
-        let _ = reply.send(placed.map(|(id, _)| id).map_err(SessionError::Store)); // the asker may have gone
-    }));
+    append(
+        state,
+        me,
+        entry,
+        &text,
+        Box::new(move |_, _, placed| {
+            let _ = reply.send(placed.map(|(id, _)| id).map_err(SessionError::Store)); // the asker may have gone
+        }),
+    );
 }
 
 type Placed = Box<dyn FnOnce(&mut SessionState, &Me, Result<(String, i64), StoreError>) + Send>;
@@ -465,13 +479,19 @@ fn append(state: &mut SessionState, me: &Me, entry: SessionEntry, text: &str, th
         let _ = place.set(at); // runs once
         Ok(())
     };
-    state.change(me, Some(entry), "message", work, Box::new(move |state, me, stored| {
-        let at = stored.and_then(|()| placed.get().cloned().ok_or(StoreError::Restarting));
-        if let Ok(at) = &at {
-            state.announcer.message(&shown, Some(at));
-        }
-        then(state, me, at);
-    }));
+    state.change(
+        me,
+        Some(entry),
+        "message",
+        work,
+        Box::new(move |state, me, stored| {
+            let at = stored.and_then(|()| placed.get().cloned().ok_or(StoreError::Restarting));
+            if let Ok(at) = &at {
+                state.announcer.message(&shown, Some(at));
+            }
+            then(state, me, at);
+        }),
+    );
 }
 
 /// A message of the gateway itself in the agent's place.

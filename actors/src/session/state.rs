@@ -190,7 +190,8 @@ impl SessionState {
         let shown = serde_json::to_value(&message).unwrap_or_default(); // plain data: cannot fail
         let run = step::run_record(&self.key, &entry.session_id, &turn, RunState::Running, now);
         let new_session = old.is_none() || stale;
-        let accepting = Accepting { turn, entry: entry.clone(), message: shown, reply, merged: merged.clone(), new_session };
+        let accepting =
+            Accepting { turn, entry: entry.clone(), message: shown, reply, merged: merged.clone(), new_session };
         self.phase = Phase::Accepting(Box::new(accepting));
         let key = self.key.clone();
         let receipt = run.and_then(|run| {
@@ -223,7 +224,10 @@ impl SessionState {
             self.end_in_directory(run, Outcome::Completed { text: String::new() }, turn.accepted_at);
         }
         self.announcer.message(&message, None);
-        let what = if new_session { json!({ "reason": "create" }) } else { json!({ "phase": "start", "runId": turn.run_id }) };
+        let what = json!({ "phase": "start", "runId": turn.run_id });
+        if new_session {
+            self.announce_change(json!({ "reason": "create" }), true);
+        }
         self.announce_change(what, true);
         self.start_run(me, turn, entry).await;
     }
@@ -265,7 +269,8 @@ impl SessionState {
             debug_assert!(known.is_ok(), "a fresh id cannot be known");
             self.waiting.push_front(Waiting { turn, stored: true, steer: false, reply: None });
         }
-        let (key, run_id, outcome, last) = (self.key.clone(), turn.run_id.clone(), end.outcome.clone(), end.last.clone());
+        let (key, run_id, outcome, last) =
+            (self.key.clone(), turn.run_id.clone(), end.outcome.clone(), end.last.clone());
         let stored_entry = entry.clone();
         self.phase = Phase::Ending(Box::new(Ending { turn, end, started_at, entry }));
         let receipt = rows.and_then(|follow_ups| {

@@ -45,8 +45,16 @@ pub fn open_writer(dir: &Path, stamp: &str) -> Result<(Connection, Option<Salvag
     match try_open(&path) {
         Ok(db) => Ok((db, None)),
         Err(error) if is_damage(&error) => {
-            let salvage = set_aside(dir, stamp).map_err(|error| OpenError::Dir { dir: dir.to_owned(), error })?;
-            Ok((try_open(&path)?, Some(salvage)))
+            let io = |error| OpenError::Dir { dir: dir.to_owned(), error };
+            let salvage = set_aside(dir, stamp).map_err(io)?;
+            match try_open(&path) {
+                Err(error) if salvage.restored && is_damage(&error) => {
+                    // The backup is no better: start empty, and keep both.
+                    fs::remove_file(&path).map_err(io)?;
+                    Ok((try_open(&path)?, Some(Salvage { restored: false, ..salvage })))
+                }
+                opened => Ok((opened?, Some(salvage))),
+            }
         }
         Err(error) => Err(error),
     }
