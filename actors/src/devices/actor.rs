@@ -347,7 +347,7 @@ impl DevicesState {
                 Ok(waiting) => waiting.await.unwrap_or(Err(StoreError::Restarting)),
                 Err(error) => Err(error),
             };
-            let told = stored.as_ref().map(|()| ()).map_err(|error| ErrorShape::unavailable(error.to_string()));
+            let told = stored.clone().map_err(|error| ErrorShape::unavailable(error.to_string()));
             let _ = reply.send(answer(told)); // the asker may have gone
             if let Err(error) = stored {
                 let _ = me.send_message(Mail::own(DevicesMsg::News(News::NotStored(error)))); // gone: restarting already
