@@ -19,4 +19,3 @@ pub mod supervision;
 pub mod tools;
 pub mod transcript;
 pub mod tree;
-

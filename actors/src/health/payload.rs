@@ -81,9 +81,7 @@ pub fn heartbeat_of(_: &AgentId) -> Value {
 }
 
 fn session_summary(facts: &Facts<'_>, sessions: &AgentSessions) -> Value {
-    let recent = |record: &SessionRecord| {
-        json!({ "key": record.key, "updatedAt": record.updated_at, "age": (facts.now - record.updated_at).max(0) })
-    };
+    let recent = |record: &SessionRecord| json!({ "key": record.key, "updatedAt": record.updated_at, "age": (facts.now - record.updated_at).max(0) });
     json!({
         "path": facts.store.display().to_string(),
         "count": sessions.count,

@@ -89,18 +89,25 @@ impl Actor for RunActor {
                 me.stop(None);
             }
             RunMsg::Ended(Err(panic)) => return Err(panic.into()),
+            #[cfg(feature = "fault-injection")]
+            RunMsg::Panic => panic!("injected"),
         }
         Ok(())
     }
 }
 
 /// Runs the turn until it ends, is aborted, or has taken too long.
-async fn drive(args: TurnArgs, aborted: watch::Receiver<Option<AbortCause>>, mut steering: mpsc::Receiver<Turn>) -> RunEnd {
+async fn drive(
+    args: TurnArgs,
+    aborted: watch::Receiver<Option<AbortCause>>,
+    mut steering: mpsc::Receiver<Turn>,
+) -> RunEnd {
     let context = Arc::clone(&args.context);
     let mut stream = RunStream::new(context.events.clone(), &args.turn.run_id, args.key.as_str());
     stream.started(now_ms()).await;
     let mut progress = Progress::new(stream);
-    let limit = args.turn.timeout_seconds.unwrap_or_else(|| context.config.load().settings.agents.defaults.timeout_seconds);
+    let limit =
+        args.turn.timeout_seconds.unwrap_or_else(|| context.config.load().settings.agents.defaults.timeout_seconds);
     let limit = if limit == 0 { Duration::MAX } else { Duration::from_secs(limit) };
     let cause = tokio::select! {
         biased;

@@ -103,6 +103,9 @@ pub enum RunMsg {
     Abort(AbortCause),
     /// The turn's task is over; `Err` is a panic.
     Ended(Result<Box<RunEnd>, String>),
+    /// Panics; only tests send it.
+    #[cfg(feature = "fault-injection")]
+    Panic,
 }
 
 /// Everything that the session must know when a run is over.
@@ -120,10 +123,19 @@ pub struct RunEnd {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
     /// The answer; empty when the agent chose to say nothing.
-    Completed { text: String },
-    Aborted { cause: AbortCause, partial: String },
+    Completed {
+        text: String,
+    },
+    Aborted {
+        cause: AbortCause,
+        partial: String,
+    },
     /// `message` is for operators, `reply` for the person in the chat.
-    Failed { message: String, reply: String, kind: FailureKind },
+    Failed {
+        message: String,
+        reply: String,
+        kind: FailureKind,
+    },
 }
 
 /// `errorKind` of a failed chat turn.

@@ -47,6 +47,9 @@ impl Actor for SessionActor {
         let (store, key) = (state.context.store.clone(), state.key.clone());
         let session = me.clone();
         state.watchers.spawn("session-load", async move {
+            // What an earlier life handed over last may still be on its way to disk, and must be seen. Whether it got
+            // there does not matter here.
+            let _ = store.write(|_| Ok(())).await;
             let loaded = store.read(move |db| load(db, &key)).await;
             let _ = session.send_message(Mail::own(SessionMsg::News(News::Loaded(loaded)))); // gone: nobody waits
         });
@@ -58,6 +61,12 @@ impl Actor for SessionActor {
             SessionMsg::News(news) => state.news(&me, news).await?,
             SessionMsg::Status(reply) => {
                 let _ = reply.send(state.status()); // the asker may have gone
+            }
+            #[cfg(feature = "fault-injection")]
+            SessionMsg::Panic => panic!("injected"),
+            #[cfg(feature = "fault-injection")]
+            SessionMsg::PanicRun(reply) => {
+                let _ = reply.send(state.panic_run()); // the asker may have gone
             }
             request if state.is_between() => state.deferred.push_back(request),
             request => requests::handle(state, &me, request),
@@ -78,7 +87,9 @@ impl Actor for SessionActor {
             SupervisionEvent::ActorTerminated(cell, None, reason) => (cell, reason.unwrap_or_else(|| "killed".into())),
             _ => return Ok(()),
         };
-        state.run_went_down(&me, &cell, &reason);
+        if let Some(news) = state.run_went_down(&cell, &reason) {
+            state.news(&me, news).await?;
+        }
         state.go_on(&me);
         Ok(())
     }
@@ -136,7 +147,9 @@ impl SessionState {
                     let _ = self.context.directory.register(&run.run_id, self.key.as_str(), run.accepted_at, None); // known: it has been waiting all along
                     self.waiting.push_back(Waiting { turn, stored: true, steer: false, reply: None });
                 }
-                Err(error) => tracing::error!(run = %run.run_id, %error, "a queued turn cannot be read; it stays in the store"),
+                Err(error) => {
+                    tracing::error!(run = %run.run_id, %error, "a queued turn cannot be read; it stays in the store")
+                }
             }
         }
         if !running.is_empty() {
@@ -154,37 +167,49 @@ impl SessionState {
         let (key, stored) = (self.key.clone(), entry.clone());
         let ids: Vec<String> = runs.iter().map(|run| run.run_id.clone()).collect();
         let work = move |db: &rusqlite::Connection| step::interrupt(db, &key, &stored, &ids, now);
-        self.change(me, Some(entry), "abort", work, Box::new(move |state, _, stored| {
-            if let Err(error) = stored {
-                tracing::error!(session = %state.key, %error, "interrupted runs could not be recorded");
-            }
-            for run in &runs {
-                tracing::warn!(session = %state.key, run = %run.run_id, "run interrupted by a restart");
-                let outcome = RunEnd::failed("interrupted by a restart".into()).outcome;
-                state.announcer.run_ended(&run.run_id, &outcome, run.accepted_at, 0);
-                state.end_in_directory(&run.run_id, outcome, run.accepted_at);
-            }
-        }));
+        self.change(
+            me,
+            Some(entry),
+            "abort",
+            work,
+            Box::new(move |state, _, stored| {
+                if let Err(error) = stored {
+                    tracing::error!(session = %state.key, %error, "interrupted runs could not be recorded");
+                }
+                for run in &runs {
+                    tracing::warn!(session = %state.key, run = %run.run_id, "run interrupted by a restart");
+                    let outcome = RunEnd::failed("interrupted by a restart".into()).outcome;
+                    state.announcer.run_ended(&run.run_id, &outcome, run.accepted_at, 0);
+                    state.end_in_directory(&run.run_id, outcome, run.accepted_at);
+                }
+            }),
+        );
     }
 
     fn run_ended(&mut self, me: &Me, run_id: &str, end: RunEnd) {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Running(running) if running.turn.run_id == run_id => {
-                self.end(me, running.turn, end, running.started_at, running.steered);
+                let steered = running.steered.into_iter().map(|turn| turn.run_id).collect();
+                self.end(me, running.turn, end, running.started_at, steered);
             }
             other => self.phase = other, // news of a run that was given up
         }
     }
 
-    fn run_went_down(&mut self, me: &Me, cell: &ActorCell, reason: &str) {
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Running(running) if running.actor.get_id() == cell.get_id() => {
-                tracing::error!(session = %self.key, run = %running.turn.run_id, %reason, "run went down");
-                let end = RunEnd::failed(format!("the run went down: {reason}"));
-                self.end(me, running.turn, end, running.started_at, running.steered);
-            }
-            other => self.phase = other, // an older run
+    /// The end of the live run, if it is the one that went down.
+    ///
+    /// Nobody knows which of the messages that were steered into it reached the model: each becomes a turn of its own,
+    /// rather than being lost.
+    fn run_went_down(&mut self, cell: &ActorCell, reason: &str) -> Option<News> {
+        let Phase::Running(running) = &mut self.phase else { return None };
+        if running.actor.get_id() != cell.get_id() {
+            return None; // an older run
         }
+        let run_id = running.turn.run_id.clone();
+        tracing::error!(session = %self.key, run = %run_id, %reason, "run went down");
+        let failed = RunEnd::failed(format!("the run went down: {reason}"));
+        let end = RunEnd { unsteered: running.steered.clone(), ..failed };
+        Some(News::RunEnded { run_id, end: Box::new(end) })
     }
 
     /// Takes the next thing up, if nothing is in flight: first the turn that waits longest, then what was put aside.
@@ -225,11 +250,8 @@ impl SessionState {
 impl RunEnd {
     /// The end of a run that has nothing to say for itself.
     pub fn failed(message: String) -> Self {
-        let outcome = Outcome::Failed {
-            message,
-            reply: crate::model::failover::OTHER.to_owned(),
-            kind: FailureKind::Unknown,
-        };
+        let outcome =
+            Outcome::Failed { message, reply: crate::model::failover::OTHER.to_owned(), kind: FailureKind::Unknown };
         Self { outcome, last: None, unsteered: Vec::new(), facts: crate::run::message::RunFacts::default() }
     }
 }

@@ -14,8 +14,12 @@ pub enum SessionMsg {
     /// A turn to run; answered when it is on disk, long before the reply exists.
     Submit(Turn, RpcReplyPort<Result<Admission, SessionError>>),
     /// Ends the current run, or only the one with this id, and forgets what waits. Answers with the ids it ended.
-    Abort { run_id: Option<String>, cause: AbortCause, reply: RpcReplyPort<Vec<String>> },
-    /// Changes preferences; `null` clears. Answers with the entry as it is then.
+    Abort {
+        run_id: Option<String>,
+        cause: AbortCause,
+        reply: RpcReplyPort<Vec<String>>,
+    },
+    /// Changes preferences; `null` clears. `model` is `provider/model`. Answers with the entry as it is then.
     Patch(Map<String, Value>, RpcReplyPort<Result<SessionEntry, SessionError>>),
     /// Starts a new conversation; a running turn is aborted first.
     Reset(ResetReason, RpcReplyPort<Result<SessionEntry, SessionError>>),
@@ -26,6 +30,12 @@ pub enum SessionMsg {
     Status(RpcReplyPort<SessionStatus>),
     /// News to itself and from its run.
     News(News),
+    /// Panics; only tests send it.
+    #[cfg(feature = "fault-injection")]
+    Panic,
+    /// Makes the live run panic; only tests send it. Answers whether there was one.
+    #[cfg(feature = "fault-injection")]
+    PanicRun(RpcReplyPort<bool>),
 }
 
 /// What a session learns from the store, its run and its clock.
@@ -34,8 +44,14 @@ pub enum News {
     /// The turn in `Accepting` is on disk, or its id was known.
     Accepted(Result<Option<RunRecord>, StoreError>),
     /// A turn that waits, or that steers the run, is on disk.
-    Queued { run_id: String, stored: Result<Option<RunRecord>, StoreError> },
-    RunEnded { run_id: String, end: Box<RunEnd> },
+    Queued {
+        run_id: String,
+        stored: Result<Option<RunRecord>, StoreError>,
+    },
+    RunEnded {
+        run_id: String,
+        end: Box<RunEnd>,
+    },
     /// The end of the run is on disk; with the id of the last message.
     EndStored(Result<Option<(String, i64)>, StoreError>),
     /// A change of the entry is on disk.
@@ -68,6 +84,8 @@ pub enum Admission {
     Answered,
     /// A run with this id was accepted earlier.
     Known(Box<RunRecord>),
+    /// The live run, whose id this is, is about the very same message: nothing new was accepted.
+    InFlight(String),
 }
 
 /// Why a session could not do what it was asked.

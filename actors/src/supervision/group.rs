@@ -122,12 +122,7 @@ pub struct GroupSpec<K, M> {
 
 impl<K, M> Clone for GroupSpec<K, M> {
     fn clone(&self) -> Self {
-        Self {
-            child: self.child,
-            intensity: self.intensity,
-            mailbox_cap: self.mailbox_cap,
-            spawn: self.spawn.clone(),
-        }
+        Self { child: self.child, intensity: self.intensity, mailbox_cap: self.mailbox_cap, spawn: self.spawn.clone() }
     }
 }
 

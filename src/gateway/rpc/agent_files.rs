@@ -12,16 +12,8 @@ use openclaw_actors::files;
 use serde_json::{Value, json};
 
 /// Names in the order in which they are listed.
-pub const NAMES: [&str; 8] = [
-    "AGENTS.md",
-    "SOUL.md",
-    "TOOLS.md",
-    "IDENTITY.md",
-    "USER.md",
-    "HEARTBEAT.md",
-    "BOOTSTRAP.md",
-    "MEMORY.md",
-];
+pub const NAMES: [&str; 8] =
+    ["AGENTS.md", "SOUL.md", "TOOLS.md", "IDENTITY.md", "USER.md", "HEARTBEAT.md", "BOOTSTRAP.md", "MEMORY.md"];
 /// Largest file that is shown or written, bytes.
 const BYTES_MAX: u64 = 2 * 1024 * 1024;
 

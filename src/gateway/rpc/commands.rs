@@ -75,7 +75,10 @@ mod tests {
         let find = |name: &str| *COMMANDS.iter().find(|command| command.name == name).unwrap();
         let new = row(&find("new"), true);
         let names: Vec<&Value> = new["args"].as_array().unwrap().iter().map(|arg| &arg["name"]).collect();
-        assert_eq!((names.as_slice(), &new["acceptsArgs"]), ([&json!("model"), &json!("message")].as_slice(), &json!(true)));
+        assert_eq!(
+            (names.as_slice(), &new["acceptsArgs"]),
+            ([&json!("model"), &json!("message")].as_slice(), &json!(true))
+        );
         let think = row(&find("think"), false);
         assert_eq!(think["textAliases"], json!(["/think", "/thinking", "/t"]));
         assert_eq!((&think["args"], &think["acceptsArgs"]), (&Value::Null, &json!(true)));
@@ -87,7 +90,9 @@ mod tests {
     #[test]
     fn every_category_is_one_that_clients_know() {
         for command in &COMMANDS {
-            assert!(["session", "options", "status", "management", "media", "tools", "docks"].contains(&command.category));
+            assert!(
+                ["session", "options", "status", "management", "media", "tools", "docks"].contains(&command.category)
+            );
         }
     }
 }

@@ -5,8 +5,8 @@
 
 use jiff::Timestamp;
 use openclaw_actors::config::env::Env;
-use openclaw_actors::config::paths::Paths;
 use openclaw_actors::config::patch::{self, Arrays};
+use openclaw_actors::config::paths::Paths;
 use openclaw_actors::config::write::{self, Base, WriteError, Writer, Written};
 use openclaw_actors::config::{ConfigError, dotenv, json_schema, load, parse, redact};
 use openclaw_actors::protocol::ErrorShape;

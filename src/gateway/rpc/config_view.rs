@@ -15,15 +15,12 @@ use crate::gateway::services::RETRY_AFTER_MS;
 /// `parsed` is the main file, `sourceConfig` and `config` have its includes, `resolved` has variables replaced and one
 /// spelling; all of the file as it is. `runtimeConfig` is what is in force, which differs while a file is invalid, waits
 /// for a restart or was written a moment ago.
-pub fn answer(
-    paths: &Paths,
-    text: Option<&str>,
-    loaded: Result<Snapshot, ConfigError>,
-    in_force: &Snapshot,
-) -> Value {
+pub fn answer(paths: &Paths, text: Option<&str>, loaded: Result<Snapshot, ConfigError>, in_force: &Snapshot) -> Value {
     let parsed = text.and_then(|text| parse::config(text).ok()).unwrap_or_else(|| json!({}));
     let (source, resolved, warnings, legacy, problems) = match &loaded {
-        Ok(snapshot) => (&snapshot.source, &snapshot.value, notes(&snapshot.warnings), legacy(&snapshot.notes), json!([])),
+        Ok(snapshot) => {
+            (&snapshot.source, &snapshot.value, notes(&snapshot.warnings), legacy(&snapshot.notes), json!([]))
+        }
         Err(error) => (&parsed, &parsed, json!([]), json!([]), issues(error)),
     };
     json!({

@@ -55,7 +55,10 @@ mod tests {
         let text = r#"{"version":1,"socket":{"path":"/s","token":"canary"},"agents":{"main":{"ask":"always"}}}"#;
         openclaw_actors::files::replace(&path, text.as_bytes()).unwrap();
         let shown = show(&path).unwrap();
-        assert_eq!(shown["file"], json!({ "version": 1, "socket": { "path": "/s" }, "agents": { "main": { "ask": "always" } } }));
+        assert_eq!(
+            shown["file"],
+            json!({ "version": 1, "socket": { "path": "/s" }, "agents": { "main": { "ask": "always" } } })
+        );
         assert_ne!(shown["hash"], absent["hash"]);
         assert!(!shown.to_string().contains("canary"));
     }

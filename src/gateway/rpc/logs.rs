@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::tz::TimeZone;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use openclaw_actors::logs::path::LogPath;
 use openclaw_actors::logs::tail::{Tail, tail};
 use openclaw_actors::logs::tail_params::TailParams;
@@ -62,7 +62,8 @@ mod tests {
     #[test]
     fn the_file_that_is_written_comes_first() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["openclaw-2026-01-01.log", "openclaw-2026-01-02.log", "openclaw-work-2026-01-02.log", "other.log"] {
+        for name in ["openclaw-2026-01-01.log", "openclaw-2026-01-02.log", "openclaw-work-2026-01-02.log", "other.log"]
+        {
             openclaw_actors::files::replace(&dir.path().join(name), b"x\n").unwrap();
         }
         let names = |current: &str, fixed, profile: Option<&str>| -> Vec<String> {

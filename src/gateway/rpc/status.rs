@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use openclaw_actors::health::sessions::{self, AgentSessions};
 use openclaw_actors::health::{EventLoop, heartbeat_of};
 use openclaw_actors::protocol::ErrorShape;
-use openclaw_actors::protocol::session::SessionDefaults;
 use openclaw_actors::protocol::scope::Scope;
+use openclaw_actors::protocol::session::SessionDefaults;
 use openclaw_actors::run::context;
 use openclaw_actors::session::{SessionEntry, SessionKey};
 use openclaw_actors::store::journal::{self, JournalEntry};
@@ -122,7 +122,8 @@ struct Overview {
 
 impl Overview {
     fn to_json(&self) -> Value {
-        let rows = |records: &[&SessionRecord]| -> Vec<Value> { records.iter().map(|record| self.row(record)).collect() };
+        let rows =
+            |records: &[&SessionRecord]| -> Vec<Value> { records.iter().map(|record| self.row(record)).collect() };
         let by_agent: Vec<Value> = self
             .by_agent
             .iter()
@@ -230,7 +231,10 @@ mod tests {
         let sessions = overview();
         assert_eq!(sessions["count"], 5);
         let newest = &sessions["recent"][0];
-        assert_eq!((&newest["key"], &newest["age"], &newest["model"]), (&json!("agent:b:main"), &json!(70), &json!("m2")));
+        assert_eq!(
+            (&newest["key"], &newest["age"], &newest["model"]),
+            (&json!("agent:b:main"), &json!(70), &json!("m2"))
+        );
         assert_eq!((&newest["percentUsed"], &newest["remainingTokens"]), (&json!(25), &json!(750)));
         let other = &sessions["recent"][1];
         assert_eq!((&other["model"], &other["contextTokens"]), (&json!("m"), &json!(200)));

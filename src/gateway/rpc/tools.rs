@@ -72,6 +72,9 @@ mod tests {
 
     #[test]
     fn a_tool_is_labelled_by_its_words() {
-        assert_eq!((label("sessions_list"), label("read"), label("")), ("Sessions List".into(), "Read".into(), "".into()));
+        assert_eq!(
+            (label("sessions_list"), label("read"), label("")),
+            ("Sessions List".into(), "Read".into(), "".into())
+        );
     }
 }
