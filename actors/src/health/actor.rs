@@ -34,7 +34,8 @@ const RECENT: usize = 5;
 pub enum HealthMsg {
     /// Asks for the report: the one there is, or with `probe` a new one.
     Get { probe: bool, reply: RpcReplyPort<Result<Arc<Report>, HealthError>> },
-    /// A client connected: from now on it ticks, until nobody is connected any more.
+    /// A client connected: everybody gets a report unless there is a young one, and from now on ticks, until nobody is
+    /// connected any more.
     ClientJoined,
     /// What the actor tells itself.
     News(News),
@@ -127,7 +128,7 @@ impl Actor for HealthActor {
     ) -> Result<(), ActorProcessingErr> {
         match mail.open() {
             HealthMsg::Get { probe, reply } => state.get(&me, probe, reply),
-            HealthMsg::ClientJoined => state.start_ticking(&me),
+            HealthMsg::ClientJoined => state.joined(&me),
             HealthMsg::News(News::TickDue) => state.tick(&me),
             HealthMsg::News(News::Built(end)) => state.built(end),
         }
@@ -148,6 +149,14 @@ impl HealthState {
                 self.waiting.push(reply);
                 self.start_build(me);
             }
+        }
+    }
+
+    fn joined(&mut self, me: &ActorRef<Mail<HealthMsg>>) {
+        self.start_ticking(me);
+        if self.args.cache.fresh(self.args.config.load().generation).is_none() {
+            self.broadcast = true;
+            self.start_build(me);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The `health` payload: facts in, JSON out.
 //!
-//! Says only what this release does: no channels, no plugins, heartbeats off. Source: `health` of 2026.5.12;
-//! `configReload` is an addition.
+//! Says only what this release does: no channels, no plugins, no price lists, heartbeats off. Source: `health` of 2026.5.12,
+//! `configReload` of 2026.9.6, whose published schema is closed: what we add to it is there only while something is wrong.
 
 use std::path::Path;
 
@@ -11,14 +11,18 @@ use super::event_loop::EventLoop;
 use super::sessions::AgentSessions;
 use crate::config::handle::Snapshot;
 use crate::config::issue::Issue;
+use crate::config::settings::ReloadMode;
 use crate::run::context::{agent_entry, default_agent};
 use crate::session::AgentId;
 use crate::store::sessions::SessionRecord;
 
+/// The word for a file that is in force.
+const OK: &str = "ok";
+
 /// How the latest change of the configuration file was received.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigReload {
-    /// A word such as `ok`, `invalid` or `restart-pending`.
+    /// `ok`, `invalid` or `restart-pending`.
     pub status: String,
     /// Why it is not in force.
     pub issues: Vec<Issue>,
@@ -48,7 +52,7 @@ pub fn build(facts: &Facts<'_>) -> Value {
         "durationMs": facts.duration_ms,
         "eventLoop": facts.event_loop,
         "plugins": { "loaded": [], "errors": [] },
-        "modelPricing": { "state": "ok", "sources": [] },
+        "modelPricing": { "state": "disabled", "sources": [] },
         "channels": {},
         "channelOrder": [],
         "channelLabels": {},
@@ -56,11 +60,18 @@ pub fn build(facts: &Facts<'_>) -> Value {
         "defaultAgentId": default.as_str(),
         "agents": agents,
         "sessions": of_default.map(|sessions| session_summary(facts, sessions)),
-        "configReload": {
-            "status": facts.reload.status,
-            "issues": facts.reload.issues.iter().map(Issue::to_json).collect::<Vec<_>>(),
-        },
+        "configReload": config_reload(facts),
     })
+}
+
+fn config_reload(facts: &Facts<'_>) -> Value {
+    let mode = facts.snapshot.settings.gateway.reload.mode;
+    let mut reload = json!({ "hotReloadStatus": if mode == ReloadMode::Off { "disabled" } else { "active" } });
+    if facts.reload.status != OK {
+        reload["status"] = json!(facts.reload.status);
+        reload["issues"] = facts.reload.issues.iter().map(Issue::to_json).collect();
+    }
+    reload
 }
 
 fn agent(facts: &Facts<'_>, sessions: &AgentSessions, default: &AgentId) -> Value {
@@ -107,6 +118,18 @@ mod tests {
         load::from_text(Some(text.to_owned()), &Default::default(), &paths, &env).unwrap()
     }
 
+    fn payload(snapshot: &Snapshot, sessions: &[AgentSessions], reload: &ConfigReload) -> Value {
+        build(&Facts {
+            snapshot,
+            store: Path::new("/s/db"),
+            sessions,
+            event_loop: &event_loop(),
+            reload,
+            now: 1_000,
+            duration_ms: 4,
+        })
+    }
+
     #[test]
     fn the_payload_lists_every_agent_with_its_own_sessions() {
         let snapshot = snapshot("{ agents: { list: [{ id: 'a' }, { id: 'b', name: 'Bee', default: true }] } }");
@@ -122,22 +145,31 @@ mod tests {
             AgentSessions { agent: AgentId::slug("a"), count: 0, recent: Vec::new() },
             AgentSessions { agent: AgentId::slug("b"), count: 3, recent: vec![record] },
         ];
-        let issue = Issue::at(IssueCode::Invalid, "gateway.port", "expected number");
-        let payload = build(&Facts {
-            snapshot: &snapshot,
-            store: Path::new("/s/db"),
-            sessions: &sessions,
-            event_loop: &event_loop(),
-            reload: &ConfigReload { status: "invalid".into(), issues: vec![issue] },
-            now: 1_000,
-            duration_ms: 4,
-        });
+        let payload = payload(&snapshot, &sessions, &ConfigReload { status: OK.into(), issues: Vec::new() });
         assert_eq!(payload["defaultAgentId"], "b");
         assert_eq!((&payload["agents"][0]["name"], &payload["agents"][1]["name"]), (&Value::Null, &json!("Bee")));
         let recent = json!({ "path": "/s/db", "count": 3,
             "recent": [{ "key": "agent:b:main", "updatedAt": 700, "age": 300 }] });
         assert_eq!((&payload["sessions"], &payload["agents"][1]["sessions"]), (&recent, &recent));
-        assert_eq!(payload["configReload"]["issues"][0]["path"], "gateway.port");
         assert_eq!(payload["agents"][0]["heartbeat"]["enabled"], false);
+    }
+
+    #[test]
+    fn a_file_that_is_not_in_force_is_told_with_its_issues() {
+        let reload_of =
+            |text: &str, reload: &ConfigReload| payload(&snapshot(text), &[], reload)["configReload"].clone();
+        let ok = ConfigReload { status: OK.into(), issues: Vec::new() };
+        assert_eq!(reload_of("{}", &ok), json!({ "hotReloadStatus": "active" }));
+        assert_eq!(
+            reload_of("{ gateway: { reload: { mode: 'off' } } }", &ok),
+            json!({ "hotReloadStatus": "disabled" })
+        );
+        let issue = Issue::at(IssueCode::Invalid, "gateway.port", "expected number");
+        let broken = reload_of("{}", &ConfigReload { status: "invalid".into(), issues: vec![issue] });
+        assert_eq!(
+            broken,
+            json!({ "hotReloadStatus": "active", "status": "invalid",
+                    "issues": [{ "path": "gateway.port", "message": "expected number" }] })
+        );
     }
 }
