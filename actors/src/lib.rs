@@ -19,3 +19,4 @@ pub mod supervision;
 pub mod tools;
 pub mod transcript;
 pub mod tree;
+

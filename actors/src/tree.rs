@@ -35,8 +35,8 @@ use crate::session::{SessionKey, SessionMsg};
 use crate::store;
 use crate::supervision::group::SpawnFn;
 use crate::supervision::{
-    Address, Child, ChildSpec, GroupSpec, Intensity, Mail, Restart, Strategy, Supervisor, SupervisorArgs,
-    SupervisorMsg, supervisor,
+    Address, Child, ChildSpec, GroupSpec, Intensity, Mail, Restart, Strategy, Supervisor, SupervisorArgs, SupervisorMsg,
+    supervisor,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -228,8 +228,7 @@ impl DevicesState {
             return refused(reply, format!("invalid scope for requested roles: {foreign}"));
         }
         let held: Vec<String> = approver.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
-        let operator: Vec<String> =
-            request.scopes.iter().filter(|scope| scope.starts_with("operator.")).cloned().collect();
+        let operator: Vec<String> = request.scopes.iter().filter(|scope| scope.starts_with("operator.")).cloned().collect();
         if let Some(missing) = operator.iter().find(|scope| !scope::covers_all(&held, std::slice::from_ref(scope))) {
             return refused(reply, format!("missing scope: {missing}"));
         }
@@ -278,11 +277,10 @@ impl DevicesState {
         reply: RpcReplyPort<Result<Token, ErrorShape>>,
     ) {
         let denied = || ErrorShape::invalid("device token rotation denied");
-        let rotated =
-            self.paired.get(device_id).filter(|_| approver.may_touch(device_id)).cloned().and_then(|mut record| {
-                let token = token::rotate(&mut record, role, scopes, now_ms(), &mut random)?;
-                Some((record, token))
-            });
+        let rotated = self.paired.get(device_id).filter(|_| approver.may_touch(device_id)).cloned().and_then(|mut record| {
+            let token = token::rotate(&mut record, role, scopes, now_ms(), &mut random)?;
+            Some((record, token))
+        });
         match rotated {
             Some((record, token)) => self.store(me, record, reply, move |_| Ok(token)),
             None => {
@@ -299,11 +297,10 @@ impl DevicesState {
         approver: &Approver,
         reply: RpcReplyPort<Result<u64, ErrorShape>>,
     ) {
-        let revoked =
-            self.paired.get(device_id).filter(|_| approver.may_touch(device_id)).cloned().and_then(|mut record| {
-                let at = token::revoke(&mut record, role, now_ms())?;
-                Some((record, at))
-            });
+        let revoked = self.paired.get(device_id).filter(|_| approver.may_touch(device_id)).cloned().and_then(|mut record| {
+            let at = token::revoke(&mut record, role, now_ms())?;
+            Some((record, at))
+        });
         match revoked {
             Some((record, at)) => self.store(me, record, reply, move |_| Ok(at)),
             None => {
@@ -322,15 +319,10 @@ impl DevicesState {
         let id = record.device_id.clone();
         let text = json_of(&record);
         self.paired.insert(id.clone(), record);
-        self.commit(
-            me,
-            move |db| rows::put(db, &id, &text),
-            reply,
-            move |stored| match stored {
-                Ok(()) => answer(()),
-                Err(error) => Err(error.into()),
-            },
-        );
+        self.commit(me, move |db| rows::put(db, &id, &text), reply, move |stored| match stored {
+            Ok(()) => answer(()),
+            Err(error) => Err(error.into()),
+        });
     }
 
     fn commit<T, E, W, F>(&mut self, me: &Me, work: W, reply: RpcReplyPort<Result<T, E>>, answer: F)

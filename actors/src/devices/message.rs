@@ -50,29 +50,13 @@ pub enum DevicesMsg {
     /// The record of one device.
     Lookup(String, RpcReplyPort<Option<Paired>>),
     /// A device connects: it gets its token, is approved, or a request to pair is recorded and it is refused.
-    Admit {
-        claim: Claim,
-        admittance: Admittance,
-        reply: RpcReplyPort<Result<Option<Token>, PairingRefused>>,
-    },
+    Admit { claim: Claim, admittance: Admittance, reply: RpcReplyPort<Result<Option<Token>, PairingRefused>> },
     /// Requests that wait and paired devices, as far as the asker may see them.
     List(Approver, RpcReplyPort<(Vec<Pending>, Vec<ShownPaired>)>),
-    Approve {
-        request_id: String,
-        approver: Approver,
-        reply: RpcReplyPort<Result<ShownPaired, ErrorShape>>,
-    },
+    Approve { request_id: String, approver: Approver, reply: RpcReplyPort<Result<ShownPaired, ErrorShape>> },
     /// Answers with the device's id.
-    Reject {
-        request_id: String,
-        approver: Approver,
-        reply: RpcReplyPort<Result<String, ErrorShape>>,
-    },
-    Remove {
-        device_id: String,
-        approver: Approver,
-        reply: RpcReplyPort<Result<(), ErrorShape>>,
-    },
+    Reject { request_id: String, approver: Approver, reply: RpcReplyPort<Result<String, ErrorShape>> },
+    Remove { device_id: String, approver: Approver, reply: RpcReplyPort<Result<(), ErrorShape>> },
     Rotate {
         device_id: String,
         role: Role,
@@ -81,12 +65,7 @@ pub enum DevicesMsg {
         reply: RpcReplyPort<Result<Token, ErrorShape>>,
     },
     /// Answers with the time of the revocation, epoch milliseconds.
-    Revoke {
-        device_id: String,
-        role: Role,
-        approver: Approver,
-        reply: RpcReplyPort<Result<u64, ErrorShape>>,
-    },
+    Revoke { device_id: String, role: Role, approver: Approver, reply: RpcReplyPort<Result<u64, ErrorShape>> },
     News(News),
 }
 

@@ -103,13 +103,7 @@ impl Context {
             context_tokens,
             thinking_levels: levels.clone().map(|id| ThinkingOption { label: id.clone(), id }).collect(),
             thinking_options: levels.collect(),
-            thinking_default: snapshot
-                .settings
-                .agents
-                .defaults
-                .thinking_default
-                .clone()
-                .unwrap_or_else(|| "off".into()),
+            thinking_default: snapshot.settings.agents.defaults.thinking_default.clone().unwrap_or_else(|| "off".into()),
         }
     }
 
@@ -128,10 +122,8 @@ impl Context {
         let agent = self.agent_of(&args.key);
         let dir = self.workspace(&agent);
         let defaults = &snapshot.settings.agents.defaults;
-        let limits = WorkspaceLimits {
-            file_chars: defaults.bootstrap_max_chars,
-            total_chars: defaults.bootstrap_total_max_chars,
-        };
+        let limits =
+            WorkspaceLimits { file_chars: defaults.bootstrap_max_chars, total_chars: defaults.bootstrap_total_max_chars };
         let (from, with_memory) = (dir.clone(), workspace::sees_memory(&args.key));
         let files = task::blocking(move || workspace::load(&from, limits, with_memory)).await.unwrap_or_default();
         let described: Vec<(&str, &str)> =

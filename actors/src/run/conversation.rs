@@ -3,8 +3,8 @@
 //! Everything that is appended is on disk before the run goes on. Texts of people are stored with a time stamp in front,
 //! which history views strip again.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
 

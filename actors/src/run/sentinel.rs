@@ -8,9 +8,7 @@ const HEARTBEAT: &str = "HEARTBEAT_OK";
 /// Could this text, which may still grow, turn out to be the silent answer? Then it is held back.
 pub fn may_be_silent(text: &str) -> bool {
     let text = text.trim_start();
-    text.len() <= SILENT.len()
-        && SILENT.as_bytes()[..text.len()].eq_ignore_ascii_case(text.as_bytes())
-        && !text.is_empty()
+    text.len() <= SILENT.len() && SILENT.as_bytes()[..text.len()].eq_ignore_ascii_case(text.as_bytes()) && !text.is_empty()
 }
 
 /// What a person is shown of an answer: nothing for the silent one, no heartbeat token at either end.
@@ -45,9 +43,7 @@ mod tests {
 
     #[test]
     fn only_a_beginning_of_the_silent_answer_is_held_back() {
-        for (text, expected) in
-            [("", false), ("N", true), ("no_re", true), ("NO_REPLY", true), ("NO_REPLYx", false), ("Now", false)]
-        {
+        for (text, expected) in [("", false), ("N", true), ("no_re", true), ("NO_REPLY", true), ("NO_REPLYx", false), ("Now", false)] {
             assert_eq!(may_be_silent(text), expected, "{text}");
         }
     }

@@ -55,8 +55,7 @@ pub async fn run_batch(
         let mut running: FuturesOrdered<_> =
             batch.iter().map(|call| toolbox.call(&context, &call.name, &call.arguments)).collect();
         for call in batch {
-            let outcome =
-                running.next().await.unwrap_or_else(|| ToolOutcome::error(&call.name, "the tool did not run"));
+            let outcome = running.next().await.unwrap_or_else(|| ToolOutcome::error(&call.name, "the tool did not run"));
             let shown = json!({ "content": outcome.content, "details": outcome.details });
             stream.tool_ended(&call.id, &call.name, outcome.is_error, shown).await;
             results.push(message(call, outcome));

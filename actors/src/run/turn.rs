@@ -170,9 +170,7 @@ async fn finish(
         progress.last = Some(answer);
         return Ok(true);
     };
-    conversation
-        .append(vec![Message::Assistant(answer), conversation::user_message(&next, &args.context.zone())])
-        .await?;
+    conversation.append(vec![Message::Assistant(answer), conversation::user_message(&next, &args.context.zone())]).await?;
     Ok(false)
 }
 

@@ -77,11 +77,7 @@ fn think(entry: &mut SessionEntry, setting: &Setting<super::thinking::ThinkLevel
     }
 }
 
-fn queue(
-    state: &SessionState,
-    entry: &mut SessionEntry,
-    setting: &Setting<crate::config::settings::QueueMode>,
-) -> String {
+fn queue(state: &SessionState, entry: &mut SessionEntry, setting: &Setting<crate::config::settings::QueueMode>) -> String {
     let configured = &state.context.config.load().settings.messages.queue;
     match setting {
         Setting::Show => {
@@ -148,11 +144,8 @@ fn models(state: &SessionState, provider: &str) -> String {
         return format!("Providers:\n{}\n/models <provider> lists its models.", lines.join("\n"));
     }
     let prefix = format!("{provider}/");
-    let own: Vec<String> = all
-        .iter()
-        .filter(|reference| reference.starts_with(&prefix))
-        .map(|reference| format!("- {reference}"))
-        .collect();
+    let own: Vec<String> =
+        all.iter().filter(|reference| reference.starts_with(&prefix)).map(|reference| format!("- {reference}")).collect();
     if own.is_empty() {
         return format!("No models of \"{provider}\" may be chosen. /models lists the providers.");
     }

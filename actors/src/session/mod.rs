@@ -5,8 +5,8 @@
 
 pub mod actor;
 mod announce;
-pub mod command;
 pub mod commands;
+pub mod command;
 pub mod entry;
 pub mod key;
 pub mod lookup;

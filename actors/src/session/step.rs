@@ -71,7 +71,9 @@ pub struct End {
 /// Returns id and number of the last message, if there is one.
 pub fn end(db: &Connection, step: &End) -> Result<Option<(String, i64)>, StoreError> {
     let last = match &step.last {
-        Some(message) => Some(conversation::append(db, &step.entry.session_id, &Message::Assistant(message.clone()))?),
+        Some(message) => {
+            Some(conversation::append(db, &step.entry.session_id, &Message::Assistant(message.clone()))?)
+        }
         None => None,
     };
     let state = state_of(&step.outcome);
@@ -88,13 +90,7 @@ pub fn end(db: &Connection, step: &End) -> Result<Option<(String, i64)>, StoreEr
 }
 
 /// Runs that nobody will ever end: the gateway or their session went down while they ran.
-pub fn interrupt(
-    db: &Connection,
-    key: &SessionKey,
-    entry: &SessionEntry,
-    runs: &[String],
-    now: i64,
-) -> Result<(), StoreError> {
+pub fn interrupt(db: &Connection, key: &SessionKey, entry: &SessionEntry, runs: &[String], now: i64) -> Result<(), StoreError> {
     for run in runs {
         runs::end(db, run, RunState::Interrupted, r#"{"reason":"interrupted"}"#, now)?;
     }
@@ -186,13 +182,7 @@ fn outcome_json(outcome: &Outcome) -> String {
 }
 
 /// The row of a turn that is accepted now.
-pub fn run_record(
-    key: &SessionKey,
-    session_id: &str,
-    turn: &Turn,
-    state: RunState,
-    now: i64,
-) -> Result<RunRecord, StoreError> {
+pub fn run_record(key: &SessionKey, session_id: &str, turn: &Turn, state: RunState, now: i64) -> Result<RunRecord, StoreError> {
     Ok(RunRecord {
         run_id: turn.run_id.clone(),
         session_key: key.as_str().to_owned(),

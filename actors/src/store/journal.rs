@@ -18,11 +18,8 @@ pub struct JournalEntry {
 }
 
 pub fn append(db: &Connection, ts: i64, kind: &str, body: &Value) -> Result<i64, StoreError> {
-    db.prepare_cached("INSERT INTO events (ts, type, body) VALUES (?1, ?2, ?3)")?.execute(params![
-        ts,
-        kind,
-        body.to_string()
-    ])?;
+    db.prepare_cached("INSERT INTO events (ts, type, body) VALUES (?1, ?2, ?3)")?
+        .execute(params![ts, kind, body.to_string()])?;
     let seq = db.last_insert_rowid();
     db.prepare_cached("DELETE FROM events WHERE seq <= ?1")?.execute([seq - CAP])?;
     Ok(seq)

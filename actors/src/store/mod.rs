@@ -14,8 +14,8 @@ mod reader;
 pub mod runs;
 pub mod schema;
 pub mod sessions;
-pub mod transcripts;
 pub mod transfer;
+pub mod transcripts;
 mod writer;
 
 use std::path::{Path, PathBuf};

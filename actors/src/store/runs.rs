@@ -123,8 +123,9 @@ pub fn end(db: &Connection, run_id: &str, state: RunState, outcome: &str, now: i
 
 /// Runs that are not over, in the order in which they were accepted.
 pub fn open(db: &Connection) -> Result<Vec<RunRecord>, StoreError> {
-    let mut query =
-        db.prepare_cached(&format!("SELECT {COLUMNS} FROM runs WHERE state IN ('queued', 'running') ORDER BY rowid"))?;
+    let mut query = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM runs WHERE state IN ('queued', 'running') ORDER BY rowid"
+    ))?;
     let rows = query.query_map([], read)?.collect::<Result<_, _>>()?;
     Ok(rows)
 }

@@ -30,8 +30,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<SessionRecord> {
 }
 
 pub fn get(db: &Connection, key: &str) -> Result<Option<SessionRecord>, StoreError> {
-    let mut query =
-        db.prepare_cached("SELECT key, agent_id, session_id, updated_at, label, entry FROM sessions WHERE key = ?1")?;
+    let mut query = db.prepare_cached("SELECT key, agent_id, session_id, updated_at, label, entry FROM sessions WHERE key = ?1")?;
     Ok(query.query_row([key], read).optional()?)
 }
 
@@ -74,11 +73,11 @@ pub fn list(db: &Connection, filter: &Filter, limit: usize) -> Result<(Vec<Sessi
              OR instr(lower(coalesce(entry ->> '$.displayName', '')), ?4))";
     let search = filter.search.as_ref().map(|text| text.to_lowercase());
     let bound = params![filter.agent_id, filter.updated_since, filter.label, search];
-    let total: i64 =
-        db.prepare_cached(&format!("SELECT count(*) FROM sessions {WHERE}"))?.query_row(bound, |r| r.get(0))?;
+    let total: i64 = db.prepare_cached(&format!("SELECT count(*) FROM sessions {WHERE}"))?.query_row(bound, |r| r.get(0))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut query =
-        db.prepare_cached(&format!("SELECT {COLUMNS} FROM sessions {WHERE} ORDER BY updated_at DESC, key LIMIT ?5"))?;
+    let mut query = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM sessions {WHERE} ORDER BY updated_at DESC, key LIMIT ?5"
+    ))?;
     let rows = query
         .query_map(params![filter.agent_id, filter.updated_since, filter.label, search, limit], read)?
         .collect::<Result<_, _>>()?;

@@ -42,15 +42,17 @@ pub fn last_id(db: &Connection, session_id: &str) -> Result<Option<String>, Stor
 
 /// All lines, oldest first.
 pub fn lines(db: &Connection, session_id: &str) -> Result<Vec<Line>, StoreError> {
-    let mut query = db.prepare_cached("SELECT seq, entry_id, body FROM entries WHERE session_id = ?1 ORDER BY seq")?;
+    let mut query =
+        db.prepare_cached("SELECT seq, entry_id, body FROM entries WHERE session_id = ?1 ORDER BY seq")?;
     let rows = query.query_map([session_id], line)?.collect::<Result<_, _>>()?;
     Ok(rows)
 }
 
 /// The last `limit` lines, oldest first.
 pub fn tail(db: &Connection, session_id: &str, limit: usize) -> Result<Vec<Line>, StoreError> {
-    let mut query =
-        db.prepare_cached("SELECT seq, entry_id, body FROM entries WHERE session_id = ?1 ORDER BY seq DESC LIMIT ?2")?;
+    let mut query = db.prepare_cached(
+        "SELECT seq, entry_id, body FROM entries WHERE session_id = ?1 ORDER BY seq DESC LIMIT ?2",
+    )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows: Vec<Line> = query.query_map(params![session_id, limit], line)?.collect::<Result<_, _>>()?;
     rows.reverse();

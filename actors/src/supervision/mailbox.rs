@@ -93,8 +93,9 @@ impl<M: Send + 'static> Address<M> {
 
     /// Sends if there is a place; a full mailbox is an answer.
     pub fn try_send(&self, message: M) -> Result<(), Unavailable> {
-        let place =
-            Arc::clone(&self.inner.places).try_acquire_owned().map_err(|_| Unavailable::Overloaded(self.inner.kind))?;
+        let place = Arc::clone(&self.inner.places)
+            .try_acquire_owned()
+            .map_err(|_| Unavailable::Overloaded(self.inner.kind))?;
         self.deliver(message, place)
     }
 
@@ -129,7 +130,9 @@ impl<M: Send + 'static> Address<M> {
     fn deliver(&self, message: M, place: OwnedSemaphorePermit) -> Result<(), Unavailable> {
         let actor = self.inner.current.load();
         let actor = actor.as_ref().ok_or(Unavailable::Restarting(self.inner.kind))?;
-        actor.send_message(Mail { message, place: Some(place) }).map_err(|_| Unavailable::Restarting(self.inner.kind))
+        actor
+            .send_message(Mail { message, place: Some(place) })
+            .map_err(|_| Unavailable::Restarting(self.inner.kind))
     }
 }
 

@@ -38,8 +38,9 @@ impl SessionStatus {
             Ok(record) => record,
             Err(error) => return ToolOutcome::error(NAME, error.to_string()),
         };
-        let entry =
-            record.and_then(|record| serde_json::from_str(&record.entry).ok()).and_then(SessionEntry::from_value);
+        let entry = record
+            .and_then(|record| serde_json::from_str(&record.entry).ok())
+            .and_then(SessionEntry::from_value);
         let snapshot = self.context.config.load();
         let mode = visibility::mode(snapshot.settings.tools.sessions.visibility.as_deref());
         let spawned_by = entry.as_ref().and_then(|entry| entry.other.get("spawnedBy")).and_then(Value::as_str);
@@ -56,9 +57,8 @@ impl Tool for SessionStatus {
     fn spec(&self) -> ToolSpec {
         ToolSpec {
             name: NAME.into(),
-            description:
-                "Shows how a session stands: model, tokens, context, cost and queue. Without a key: this session."
-                    .into(),
+            description: "Shows how a session stands: model, tokens, context, cost and queue. Without a key: this session."
+                .into(),
             parameters: json!({ "type": "object", "properties": { "sessionKey": { "type": "string" } } }),
         }
     }

@@ -35,8 +35,7 @@ impl SessionsList {
             agent_id: text("agentId"),
             label: text("label"),
             search: text("search"),
-            updated_since: number("activeMinutes")
-                .map(|minutes| now_ms().saturating_sub_unsigned(minutes.saturating_mul(60_000))),
+            updated_since: number("activeMinutes").map(|minutes| now_ms().saturating_sub_unsigned(minutes.saturating_mul(60_000))),
         };
         let limit = usize::try_from(number("limit").unwrap_or(LIMIT).clamp(1, LIMIT_MAX)).unwrap_or(1);
         let read = self.context.store.read(move |db| sessions::list(db, &filter, usize::MAX)).await;
@@ -80,8 +79,7 @@ impl Tool for SessionsList {
     fn spec(&self) -> ToolSpec {
         ToolSpec {
             name: NAME.into(),
-            description: "Lists sessions, newest first. Can be narrowed by agent, label, text or recent activity."
-                .into(),
+            description: "Lists sessions, newest first. Can be narrowed by agent, label, text or recent activity.".into(),
             parameters: json!({ "type": "object", "properties": {
                 "agentId": { "type": "string" }, "label": { "type": "string" }, "search": { "type": "string" },
                 "activeMinutes": { "type": "integer", "minimum": 1 },
