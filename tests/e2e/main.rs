@@ -23,6 +23,8 @@ mod config_reload;
 mod crash;
 mod handshake;
 mod http_openai;
+#[cfg(feature = "fault-injection")]
+mod isolation;
 mod profiles;
 mod provider_errors;
 mod rpc;
