@@ -124,11 +124,10 @@ fn recent(session: &Value) -> String {
     number(session, "/age").map_or_else(|| format!("- {key}"), |ms| format!("- {key} ({})", age(ms)))
 }
 
-/// An edit of the configuration that the gateway could not take.
+/// That edits of the configuration wait for a restart; silent when they do not.
 fn reload(health: &Value) -> Option<String> {
-    let status = string(health, "/configReload/status").filter(|status| *status != "ok")?;
-    let issues: Vec<&str> = list(health, "/configReload/issues").iter().filter_map(|i| string(i, "/message")).collect();
-    Some(format!("Config reload: {status} {}", issues.join("; ")).trim_end().to_owned())
+    let status = string(health, "/configReload/hotReloadStatus").filter(|status| *status != "active")?;
+    Some(format!("Config reload: {status}"))
 }
 
 #[cfg(test)]
@@ -182,9 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_that_was_not_taken_is_said() {
+    fn that_edits_wait_for_a_restart_is_said() {
         let mut health = sample();
-        health["configReload"] = json!({ "status": "invalid", "issues": [{ "path": "gateway", "message": "bad" }] });
-        assert_eq!(lines(&health, false).last().map(String::as_str), Some("Config reload: invalid bad"));
+        health["configReload"] = json!({ "hotReloadStatus": "active" });
+        assert_eq!(lines(&health, false), lines(&sample(), false));
+        health["configReload"] = json!({ "hotReloadStatus": "disabled" });
+        assert_eq!(lines(&health, false).last().map(String::as_str), Some("Config reload: disabled"));
     }
 }

@@ -12,7 +12,7 @@ use openclaw_actors::config::paths::Paths;
 use openclaw_actors::config::settings::AuthMode;
 use openclaw_actors::devices::{self, Devices, DevicesArgs};
 use openclaw_actors::events::{self, Events};
-use openclaw_actors::health::{self, Cache, ConfigReload, HealthArgs};
+use openclaw_actors::health::{self, Cache, HealthArgs};
 use openclaw_actors::logs::LogHandle;
 use openclaw_actors::model::http::HttpClients;
 use openclaw_actors::model::local;
@@ -175,7 +175,7 @@ fn announce(services: &Services, sockets: &Sockets) {
 
 /// The front in start order: health, connections, then the port.
 fn front(services: &Arc<Services>, sockets: Sockets) -> Vec<Child> {
-    let (clients, status) = (services.clients.clone(), Arc::clone(&services.config_status));
+    let clients = services.clients.clone();
     let health_args = HealthArgs {
         store: services.context.store.clone(),
         config: services.config.clone(),
@@ -183,10 +183,6 @@ fn front(services: &Arc<Services>, sockets: Sockets) -> Vec<Child> {
         versions: Arc::clone(&services.versions),
         cache: services.health.cache.clone(),
         connected: Arc::new(move || !clients.is_empty()),
-        reload: Arc::new(move || {
-            let status = status.load();
-            ConfigReload { status: status.word().to_owned(), issues: status.issues.clone() }
-        }),
     };
     let permanent = |kind| ChildSpec::new(kind, Restart::Permanent);
     let mut front = vec![

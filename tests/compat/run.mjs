@@ -4,6 +4,7 @@
 
 import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync, randomUUID, sign } from "node:crypto";
+import { resolve } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -14,7 +15,7 @@ import { FakeProvider, Gateway, TOKEN, eventually } from "./processes.mjs";
 import { seen, takeViolations } from "./published-schema.mjs";
 
 const ANSWER = "Hello from the fake provider.";
-const [gatewayBinary, providerBinary] = process.argv.slice(2);
+const [gatewayBinary, providerBinary] = process.argv.slice(2).map((path) => resolve(path));
 /** A session of its own for every test: one that fails must not disturb the next. */
 let session;
 let sessions = 0;

@@ -21,6 +21,7 @@ mod chat;
 mod cli;
 mod config_reload;
 mod crash;
+mod golden;
 mod handshake;
 mod http_openai;
 #[cfg(feature = "fault-injection")]

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::event_loop::Meter;
-use super::payload::{self, ConfigReload, Facts};
+use super::payload::{self, Facts};
 use super::report::{Cache, Report};
 use super::sessions;
 use crate::config::ConfigHandle;
@@ -34,8 +34,7 @@ const RECENT: usize = 5;
 pub enum HealthMsg {
     /// Asks for the report: the one there is, or with `probe` a new one.
     Get { probe: bool, reply: RpcReplyPort<Result<Arc<Report>, HealthError>> },
-    /// A client connected: everybody gets a report unless there is a young one, and from now on ticks, until nobody is
-    /// connected any more.
+    /// A client connected: from now on it ticks, until nobody is connected any more.
     ClientJoined,
     /// What the actor tells itself.
     News(News),
@@ -68,8 +67,6 @@ pub struct HealthArgs {
     pub cache: Cache,
     /// Is any client connected?
     pub connected: Arc<dyn Fn() -> bool + Send + Sync>,
-    /// How the latest change of the configuration file was received.
-    pub reload: Arc<dyn Fn() -> ConfigReload + Send + Sync>,
 }
 
 struct HealthActor;
@@ -152,6 +149,7 @@ impl HealthState {
         }
     }
 
+    /// Where a fresh report lies, the client was greeted with it; else the one that is built now goes to everybody.
     fn joined(&mut self, me: &ActorRef<Mail<HealthMsg>>) {
         self.start_ticking(me);
         if self.args.cache.fresh(self.args.config.load().generation).is_none() {
@@ -241,7 +239,6 @@ async fn build(args: &HealthArgs, meter: &Meter) -> Result<Report, HealthError> 
         store: &args.store.path(),
         sessions: &sessions?,
         event_loop: &event_loop,
-        reload: &(args.reload)(),
         now: now_ms(),
         duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
     });

@@ -33,7 +33,6 @@ impl Place {
             versions: Arc::default(),
             cache: Cache::default(),
             connected: Arc::new(move || seen.load(Ordering::Relaxed)),
-            reload: Arc::new(|| ConfigReload { status: "ok".into(), issues: Vec::new() }),
         };
         let address = Address::new("health", MAILBOX);
         let spec = |kind| ChildSpec::new(kind, Restart::Permanent);
@@ -114,25 +113,34 @@ async fn it_ticks_only_while_somebody_is_connected() {
 }
 
 #[tokio::test]
-async fn the_first_client_gets_a_report_with_its_version() {
+async fn a_broadcast_report_carries_its_version() {
     let place = Place::new(true).await;
     let outbox = place.subscribe().await;
     place.connected.store(true, Ordering::Relaxed);
     let before = place.args.versions.now().health;
-    place.address.send(HealthMsg::ClientJoined).await.unwrap();
-    assert!(next_health(&outbox).await.contains(&format!(r#""health":{}"#, before + 1)));
     for _ in 0..TICKS_PER_REPORT {
         place.address.send(HealthMsg::News(News::TickDue)).await.unwrap();
     }
-    assert!(next_health(&outbox).await.contains(&format!(r#""health":{}"#, before + 2)));
+    let mut seen = String::new();
+    while !seen.contains(r#""event":"health""#) {
+        let Taken::Frames(frames) = outbox.take().await else { panic!("closed") };
+        seen.extend(frames);
+    }
+    assert!(seen.contains(&format!(r#""health":{}"#, before + 1)), "{seen}");
     place.stop().await;
 }
 
-async fn next_health(outbox: &Outbox) -> String {
-    loop {
-        let Taken::Frames(frames) = outbox.take().await else { panic!("closed") };
-        if let Some(frame) = frames.into_iter().find(|frame| frame.contains(r#""event":"health""#)) {
-            return frame;
-        }
-    }
+#[tokio::test]
+async fn the_first_client_is_sent_the_report_that_is_built_for_it() {
+    let place = Place::new(true).await;
+    let outbox = place.subscribe().await;
+    place.connected.store(true, Ordering::Relaxed);
+    place.address.send(HealthMsg::ClientJoined).await.unwrap();
+    let Taken::Frames(frames) = outbox.take().await else { panic!("closed") };
+    assert!(frames[0].contains(r#""event":"health""#), "{frames:?}");
+    place.address.send(HealthMsg::ClientJoined).await.unwrap();
+    place.get(false).await.unwrap();
+    let more = tokio::time::timeout(Duration::from_millis(200), outbox.take()).await;
+    assert!(more.is_err(), "the second finds it, and is greeted with it by its connection: {more:?}");
+    place.stop().await;
 }

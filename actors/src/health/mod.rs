@@ -12,5 +12,5 @@ pub mod sessions;
 
 pub use actor::{HealthArgs, HealthError, HealthMsg, MAILBOX, TICK, child};
 pub use event_loop::EventLoop;
-pub use payload::{ConfigReload, heartbeat_of};
+pub use payload::heartbeat_of;
 pub use report::{Cache, Report, TTL};

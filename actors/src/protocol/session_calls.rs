@@ -168,9 +168,12 @@ impl Params for SessionsResolve {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SessionsResolveResult {
     pub ok: bool,
     pub key: String,
+    /// The session's agent; the default agent for a session of none. Required since 2026.9.1, ignored by 2026.5.12.
+    pub agent_id: String,
 }
 
 /// `sessions.get`

@@ -153,6 +153,7 @@ async fn converse(
         let answer = Message::Assistant(answer);
         progress.answers.push(answer.text());
         conversation.append(vec![answer]).await?;
+        progress.stream.begin_message(); // what was said is stored now
         progress.facts.tools_ran = true;
         let results = tools::run_batch(&toolbox, args, &calls, &mut progress.stream, &mut misses).await;
         conversation.append(results.into_iter().map(Message::ToolResult).collect()).await?;

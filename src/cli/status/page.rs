@@ -124,7 +124,17 @@ fn overview(document: &Value, deep: bool) -> Vec<Vec<String>> {
         rows.push(("Last heartbeat", last.to_owned()));
     }
     rows.push(("Sessions", sessions_line(document)));
+    rows.extend(reload(document).map(|text| ("Config reload", text)));
     rows.into_iter().map(|(item, value)| vec![item.to_owned(), value]).collect()
+}
+
+/// An edit of the configuration that the running gateway did not take, or not wholly.
+fn reload(document: &Value) -> Option<String> {
+    let status = string(document, "/configReload/status").filter(|status| *status != "ok")?;
+    let issues = list(document, "/configReload/issues").iter().filter_map(|issue| string(issue, "/message"));
+    let pending = list(document, "/configReload/pending").iter().filter_map(Value::as_str);
+    let why: Vec<&str> = issues.chain(pending).collect();
+    Some(format!("{status} · {}", why.join("; ")))
 }
 
 /// `local · ws://… (local loopback) · reachable 4ms · auth token · host app 1.2.3`
@@ -347,6 +357,18 @@ mod tests {
         );
         assert_eq!(value("Sessions"), "3 active · default stub-1 (197k ctx)");
         assert_eq!(value("Heartbeat"), "30m (main)");
+    }
+
+    #[test]
+    fn an_edit_that_was_not_taken_is_said_in_the_overview() {
+        let mut document = sample();
+        document["configReload"] = json!({ "status": "ok", "issues": [], "pending": [] });
+        assert_eq!(overview(&document, false), overview(&sample(), false));
+        document["configReload"] =
+            json!({ "status": "invalid", "issues": [{ "path": "a", "message": "bad" }], "pending": [] });
+        assert_eq!(overview(&document, false).last().unwrap()[..], ["Config reload", "invalid · bad"]);
+        document["configReload"] = json!({ "status": "restart-pending", "issues": [], "pending": ["gateway.port"] });
+        assert_eq!(overview(&document, false).last().unwrap()[1], "restart-pending · gateway.port");
     }
 
     #[test]

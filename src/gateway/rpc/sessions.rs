@@ -155,9 +155,13 @@ async fn resolve(call: Call) -> Result<Reply, ErrorShape> {
         Ok(rows::list(db, &filter, usize::MAX)?.0)
     });
     let found: Vec<SessionRecord> = read.await.map_err(store_failed)?;
-    let mut keys = found.iter().filter(|record| is_meant(record, &request)).map(|record| &record.key);
-    match (keys.next(), keys.next()) {
-        (Some(key), None) => Reply::of(&SessionsResolveResult { ok: true, key: key.clone() }),
+    let mut meant = found.iter().filter(|record| is_meant(record, &request));
+    match (meant.next(), meant.next()) {
+        (Some(record), None) => {
+            let default = || call.services.context.key_rules().default_agent.as_str().to_owned();
+            let agent_id = if record.agent_id.is_empty() { default() } else { record.agent_id.clone() };
+            Reply::of(&SessionsResolveResult { ok: true, key: record.key.clone(), agent_id })
+        }
         (None, _) => Err(ErrorShape::invalid(format!("No session found: {named}"))),
         (Some(_), Some(_)) => Err(ErrorShape::invalid(format!("Multiple sessions found: {named}"))),
     }

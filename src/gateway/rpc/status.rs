@@ -1,6 +1,10 @@
 //! `status`, the overview for operators, and `channels.status`.
+//!
+//! `status.configReload` is an addition: `health` has a closed key of this name that has no room for it.
 
 use jiff::Timestamp;
+use openclaw_actors::config::actor::ReloadStatus;
+use openclaw_actors::config::issue::Issue;
 use openclaw_actors::health::sessions::{self, AgentSessions};
 use openclaw_actors::health::{EventLoop, heartbeat_of};
 use openclaw_actors::protocol::ErrorShape;
@@ -65,7 +69,15 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
         "taskAudit": clean_audit(),
         "sessions": sessions,
         "eventLoop": event_loop(&call).await?,
+        "configReload": config_reload(&services.config_status.load()),
     })))
+}
+
+/// How the latest edit of the configuration file was received, why it is not in force, and which of its paths wait for a
+/// restart.
+fn config_reload(reload: &ReloadStatus) -> Value {
+    let issues: Vec<Value> = reload.issues.iter().map(Issue::to_json).collect();
+    json!({ "status": reload.word(), "issues": issues, "pending": reload.pending })
 }
 
 /// No channel is built in: none is listed, whatever is asked for.

@@ -42,6 +42,9 @@ impl Dispatcher {
 
     /// Starts what the frame asks for; `None` when it is answered already or is to be ignored.
     pub fn accept(&self, text: &str) -> Option<BoxFuture<'static, ()>> {
+        if self.outbox.is_closing() {
+            return None; // it has lost its place; what it still sends has no authority
+        }
         let request = match parse(text) {
             Ok(request) => request,
             Err(Unreadable::NotJson) => {

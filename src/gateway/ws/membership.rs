@@ -45,7 +45,7 @@ impl Membership {
         member
     }
 
-    /// The first event after `hello-ok`: how the gateway is.
+    /// The first event after `hello-ok`: how the gateway is. Health sends it to all when no fresh report lies there.
     pub fn greet(&self, services: &Services) {
         let Some(payload) = services.health.cached() else { return };
         let versions = services.versions.now();
