@@ -58,6 +58,7 @@ impl Client {
     }
 
     /// Events that nobody fetched in time.
+    #[cfg(test)]
     pub fn events_dropped(&self) -> u64 {
         self.events_dropped
     }
@@ -100,6 +101,7 @@ impl Client {
     }
 
     /// The next event, `None` when there is none within `limit`.
+    #[cfg(test)]
     pub async fn next_event(&mut self, limit: Duration) -> Result<Option<Event>, ClientError> {
         let deadline = self.until(limit);
         loop {

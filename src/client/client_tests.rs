@@ -136,9 +136,9 @@ async fn a_device_signs_the_challenge_with_its_time_and_the_token() {
         token: "tok-1",
         nonce: NONCE,
         platform: &params.client.platform,
-        device_family: None,
+        device_family: "",
     };
-    assert!(fields.are_signed_by(&PublicKey::decode(&proof.public_key).unwrap(), &proof.signature));
+    assert!(PublicKey::parse(&proof.public_key).unwrap().verify(&fields.v3(), &proof.signature));
     client.close().await;
 }
 

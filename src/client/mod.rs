@@ -15,6 +15,5 @@ pub use call::Client;
 pub use connect::ConnectOptions;
 pub use device_auth::{load_device_token, store_device_token};
 pub use endpoint::{Endpoint, EndpointError, EndpointInputs, GivenCredentials, UrlSource};
-pub use error::{ClientError, RpcError};
+pub use error::ClientError;
 pub use run_file::RunFile;
-pub use wire::Event;

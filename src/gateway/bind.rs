@@ -54,15 +54,14 @@ fn refused(host: IpAddr, port: u16, error: &std::io::Error) -> Failure {
     let first = if healthy {
         format!("another gateway instance is already listening on ws://{address} (GatewayLockError, EADDRINUSE)")
     } else {
-        format!("Port {port} is already in use (EADDRINUSE).")
+        format!("cannot listen on {address}: address already in use (EADDRINUSE)")
     };
     let mut failure = Failure::error(first);
     if healthy {
-        failure = failure
-            .line("If the gateway is supervised, stop it with: openclaw gateway stop")
-            .line(format!("Port {port} is already in use."))
-            .exit(duplicate_exit());
+        failure =
+            failure.line("If the gateway is supervised, stop it with: openclaw gateway stop").exit(duplicate_exit());
     }
+    failure = failure.line(format!("Port {port} is already in use."));
     listeners::on_port(port).listeners.iter().fold(failure, |failure, listener| failure.line(listener.text()))
 }
 

@@ -21,7 +21,6 @@ use openclaw_actors::run::context::{Context, Lanes};
 use openclaw_actors::run::directory::Directory;
 use openclaw_actors::run::lane::Lane;
 use openclaw_actors::run::models::ConfiguredModels;
-use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::{SessionKey, SessionMsg, Sessions};
 use openclaw_actors::store::{Store, runs};
 use openclaw_actors::supervision::{Address, Child, ChildSpec, Group, Restart};
@@ -71,7 +70,7 @@ pub async fn start(
     let secrets = SharedSecrets::new(listen.auth_mode, token.as_deref(), listen.credentials.password.as_deref());
     let auth = Auth::new(secrets, &options.snapshot.settings.gateway.auth.rate_limit);
     options.listen.credentials.token = token;
-    let services = services(&options, sockets.port, auth, log);
+    let services = services(&options, auth, log);
     announce(&services, &sockets);
     let front = front(&services, sockets);
     let args = TreeArgs {
@@ -107,7 +106,7 @@ pub fn made_up_token(options: &RunOptions) -> Option<String> {
     Some(hex::encode(bytes))
 }
 
-fn services(options: &RunOptions, port: u16, auth: Auth, log: LogHandle) -> Arc<Services> {
+fn services(options: &RunOptions, auth: Auth, log: LogHandle) -> Arc<Services> {
     let config = ConfigHandle::new(options.snapshot.clone());
     let context = Arc::new(context(&options.paths, &config));
     let connections: Connections = Group::new("connections");
@@ -120,8 +119,6 @@ fn services(options: &RunOptions, port: u16, auth: Auth, log: LogHandle) -> Arc<
         process_env: options.process_env.clone(),
         cwd: options.cwd.clone(),
         started: context.started,
-        started_at: now_ms(),
-        port,
         sessions: context.sessions.clone(),
         presence: Presence::new("presence", PRESENCE_MAILBOX),
         versions: Arc::new(Versions::default()),

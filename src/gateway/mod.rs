@@ -47,7 +47,14 @@ pub fn serve(options: RunOptions) -> Outcome {
 
 async fn live(options: RunOptions) -> Outcome {
     let owner = lock::Owner::this(&options.paths, options.listen.port);
-    let _lock = lock::acquire(&options.paths.state_dir, &owner).map_err(refused_lock)?;
+    let _lock = match lock::acquire(&options.paths.state_dir, &owner) {
+        Ok(lock) => lock,
+        Err(held @ lock::LockError::Held { .. }) => {
+            bind::bind(&options.listen)?; // a taken port says more: who holds it, and where
+            return Err(refused_lock(held));
+        }
+        Err(error) => return Err(refused_lock(error)),
+    };
     let sockets = bind::bind(&options.listen)?;
     let port = sockets.port;
     let log = logging::init(&options)?;

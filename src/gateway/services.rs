@@ -34,9 +34,6 @@ pub struct Services {
     pub version: &'static str,
     pub paths: Paths,
     pub started: Instant,
-    /// Milliseconds since the epoch.
-    pub started_at: i64,
-    pub port: u16,
     pub config: ConfigHandle,
     /// The environment of the process, without any file's.
     pub process_env: Env,

@@ -1,9 +1,10 @@
 //! How a request becomes a turn of a session, whatever way it came: registered, handed over, on disk, answered.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use openclaw_actors::protocol::ErrorShape;
-use openclaw_actors::run::directory::Ticket;
+use openclaw_actors::run::directory::{Directory, Ticket};
 use openclaw_actors::run::message::Turn;
 use openclaw_actors::session::{Admission, SessionError, SessionKey, SessionMsg};
 
@@ -34,8 +35,12 @@ pub async fn submit(
         Ok(ticket) => ticket,
         Err(known) => return Ok(Submitted::Repeated(known)),
     };
-    let asked = services.ask_session(key, |reply| SessionMsg::Submit(turn.clone(), reply)).await;
-    match asked {
+    let held = Held { directory, run_id: &turn.run_id, is_handed_over: AtomicBool::new(false) };
+    let asked = services.ask_session(key, |reply| {
+        held.is_handed_over.store(true, Ordering::Relaxed);
+        SessionMsg::Submit(turn.clone(), reply)
+    });
+    match asked.await {
         Ok(Ok(admission)) => Ok(Submitted::Admitted { ticket, admission }),
         Ok(Err(error)) => {
             directory.forget(&turn.run_id);
@@ -48,11 +53,42 @@ pub async fn submit(
     }
 }
 
+/// A ticket that nobody looks after until the session has the turn: a caller that goes away before takes it along.
+struct Held<'a> {
+    directory: &'a Directory,
+    run_id: &'a str,
+    /// From here on the session ends it or takes it back.
+    is_handed_over: AtomicBool,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if !self.is_handed_over.load(Ordering::Relaxed) {
+            self.directory.forget(self.run_id);
+        }
+    }
+}
+
 /// A session's refusal as clients are told.
 pub fn refused(error: SessionError) -> ErrorShape {
     match error {
         SessionError::Store(error) => services::store_failed(error),
         SessionError::QueueFull(_) => ErrorShape::retry_after(error.to_string(), 1_000),
         SessionError::Refused(_) | SessionError::NotFound => ErrorShape::invalid(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_taken_back_unless_the_session_has_the_turn() {
+        for is_handed_over in [false, true] {
+            let directory = Directory::default();
+            let _ticket = directory.register("r", "k", 1, None).unwrap();
+            drop(Held { directory: &directory, run_id: "r", is_handed_over: AtomicBool::new(is_handed_over) });
+            assert_eq!(directory.get("r").is_some(), is_handed_over);
+        }
     }
 }

@@ -34,7 +34,8 @@ async fn a_turn_killed_in_the_middle_is_interrupted_and_the_session_goes_on() {
     assert_eq!(say(&mut client, "main", "before").await, ANSWER);
     world.fake.push(Script { delay_ms: 200, text: vec!["half ".into(); 200], ..Script::default() });
     let run = send(&mut client, "main", "in the middle").await;
-    client.frame("a delta", SOON, |frame| frame["payload"]["state"] == "delta").await;
+    let is_delta = |frame: &Value| frame["payload"]["state"] == "delta" && frame["payload"]["runId"] == run;
+    client.frame("a delta", SOON, is_delta).await;
 
     world.gateway.kill9();
     world.gateway.restart();

@@ -24,6 +24,8 @@ mod crash;
 mod golden;
 mod handshake;
 mod http_openai;
+#[cfg(feature = "fault-injection")]
+mod isolation;
 mod profiles;
 mod provider_errors;
 mod rpc;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::World;
 use crate::fake_provider::Script;
 use crate::harness::turn::{end_of, events_of, history, is_chat_end, say, send, text_of};
-use crate::harness::{Client, Hello, SOON};
+use crate::harness::{Client, Hello, SOON, eventually};
 
 const ANSWER: &str = "Hello from the fake provider.";
 
@@ -102,11 +102,11 @@ async fn a_model_that_insists_on_an_unknown_tool_is_stopped() {
 async fn arguments_that_do_not_fit_are_explained_to_the_model() {
     let world = World::start();
     let mut client = world.client().await;
-    world.fake.push(Script::tool("read", json!({})));
+    world.fake.push(Script::tool("sessions_history", json!({})));
     assert_eq!(say(&mut client, "main", "read nothing").await, ANSWER);
     let messages = told(&world, "read nothing");
     let text = text_of(messages.last().unwrap());
-    assert!(text.starts_with("Validation failed for tool \"read\":\n  - path: "), "{text}");
+    assert!(text.starts_with("Validation failed for tool \"sessions_history\":\n  - sessionKey: "), "{text}");
     assert!(text.contains("\n\nReceived arguments:\n{"), "{text}");
 }
 
@@ -130,6 +130,7 @@ async fn an_abort_during_tool_calls_ends_the_run_once() {
     world.fake.push(Script { head_delay_ms: 30_000, ..Script::default() });
     let run = send(&mut client, "main", "then wait").await;
     client.frame("the tool's end", SOON, |frame| frame["payload"]["data"]["phase"] == "result").await;
+    eventually("the model is asked to go on", SOON, async || (world.fake.requests().len() == 2).then_some(())).await;
     client.ask("chat.abort", json!({ "sessionKey": "main", "runId": run })).await;
     assert_eq!(end_of(&mut client, &run, SOON).await["state"], "aborted");
     assert_eq!(say(&mut client, "main", "and on").await, ANSWER);

@@ -15,6 +15,8 @@ pub mod edit;
 pub mod effect;
 pub mod env;
 #[cfg(test)]
+mod examples_tests;
+#[cfg(test)]
 mod golden;
 pub mod handle;
 pub mod include;

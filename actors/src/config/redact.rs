@@ -97,7 +97,11 @@ fn redact_at(value: &Value, at: &mut Vec<String>) -> Value {
     match value {
         Value::String(text) => hidden(at, text).map_or_else(|| value.clone(), Value::String),
         Value::Number(_) if at.last().is_some_and(|key| is_sensitive_name(key)) => Value::String(SENTINEL.to_owned()),
-        Value::Object(_) if secret_ref::looks_like_ref(value) => value.clone(),
+        Value::Object(object)
+            if secret_ref::looks_like_ref(value) && object.keys().all(|key| secret_ref::KEYS.contains(&key.as_str())) =>
+        {
+            value.clone()
+        }
         Value::Array(array) => {
             let items = array.iter().enumerate();
             Value::Array(items.map(|(index, item)| at_key(at, &index.to_string(), |at| redact_at(item, at))).collect())
@@ -152,7 +156,8 @@ fn collect(node: &Ast<'_>, at: &mut Vec<String>, spans: &mut Vec<Span>) {
         }
         Ast::Object(object) => {
             let has = |key: &str| object.properties.iter().any(|p| p.name.as_str() == key);
-            if has("source") && has("id") {
+            let own = object.properties.iter().all(|p| secret_ref::KEYS.contains(&p.name.as_str()));
+            if own && has("source") && has("id") {
                 return; // a SecretRef
             }
             for property in &object.properties {

@@ -16,6 +16,9 @@ const ENV_ID: &str = "^[A-Z][A-Z0-9_]{0,127}$";
 const EXEC_ID: &str = "^[A-Za-z0-9][A-Za-z0-9._:/-]{0,255}$";
 const PROVIDER: &str = "^[a-z][a-z0-9_-]{0,63}$";
 
+/// The keys of a reference. None of them is secret; any other may be.
+pub const KEYS: [&str; 3] = ["source", "provider", "id"];
+
 /// Is this object meant as a reference? Then its mistakes are reported as those of a reference.
 pub fn looks_like_ref(value: &Value) -> bool {
     let text = |key: &str| value.get(key).is_some_and(Value::is_string);

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use serde::Serialize;
@@ -18,7 +19,7 @@ use super::record::{Paired, Pending, ShownPaired, Token};
 use super::token;
 use crate::events::{Event, Events, EventsMsg};
 use crate::protocol::ErrorShape;
-use crate::protocol::scope::{self, Role};
+use crate::protocol::scope::{self, Role, Scope};
 use crate::store::{Store, StoreError, devices as rows};
 use crate::supervision::task::TaskSet;
 use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn};
@@ -28,6 +29,8 @@ pub type Devices = Address<DevicesMsg>;
 
 /// Mails that may wait in front of the actor.
 pub const MAILBOX: usize = 512;
+/// Pause before records that could not be read are read again.
+const RELOAD_PAUSE: Duration = Duration::from_secs(1);
 /// Requests to pair that wait at most; the oldest goes first.
 const PENDING_MAX: usize = 200;
 
@@ -43,6 +46,8 @@ struct DevicesActor;
 struct DevicesState {
     args: DevicesArgs,
     loaded: bool,
+    /// Changes handed to the store in this life.
+    writes: u64,
     deferred: Vec<DevicesMsg>,
     paired: HashMap<String, Paired>,
     /// By device id: one request a device.
@@ -71,27 +76,32 @@ impl Actor for DevicesActor {
     type Arguments = DevicesArgs;
 
     async fn pre_start(&self, me: Me, args: DevicesArgs) -> Result<DevicesState, ActorProcessingErr> {
-        let mut watchers = TaskSet::default();
-        let store = args.store.clone();
-        watchers.spawn("devices-load", async move {
-            let loaded = store.read(load).await;
-            let _ = me.send_message(Mail::own(DevicesMsg::News(News::Loaded(loaded)))); // gone: nobody waits
-        });
-        let (paired, pending) = (HashMap::new(), HashMap::new());
-        Ok(DevicesState { args, loaded: false, deferred: Vec::new(), paired, pending, watchers })
+        let (paired, pending, watchers) = (HashMap::new(), HashMap::new(), TaskSet::default());
+        let mut state = DevicesState { args, loaded: false, writes: 0, deferred: Vec::new(), paired, pending, watchers };
+        state.load(&me, Duration::ZERO);
+        Ok(state)
     }
 
     async fn handle(&self, me: Me, mail: Self::Msg, state: &mut DevicesState) -> Result<(), ActorProcessingErr> {
         match mail.open() {
-            DevicesMsg::News(News::Loaded(loaded)) => {
-                state.paired = loaded?.into_iter().map(|record| (record.device_id.clone(), record)).collect();
+            DevicesMsg::News(News::Loaded { writes, .. }) if writes != state.writes => state.load(&me, Duration::ZERO),
+            DevicesMsg::News(News::Loaded { loaded: Err(error), .. }) => {
+                tracing::warn!(%error, "paired devices could not be read");
+                state.load(&me, RELOAD_PAUSE);
+            }
+            DevicesMsg::News(News::Loaded { loaded: Ok(loaded), .. }) => {
+                state.paired = loaded.into_iter().map(|record| (record.device_id.clone(), record)).collect();
                 state.loaded = true;
                 for request in std::mem::take(&mut state.deferred) {
                     state.request(&me, request);
                 }
             }
-            DevicesMsg::News(News::NotStored(error)) => return Err(error.into()),
-            request if !state.loaded => state.deferred.push(request),
+            DevicesMsg::News(News::NotStored(error)) => {
+                tracing::error!(%error, "a device record was not stored; what is on disk counts");
+                state.load(&me, Duration::ZERO);
+            }
+            request if !state.loaded && state.deferred.len() < MAILBOX => state.deferred.push(request),
+            _ if !state.loaded => {} // the asker learns it from its reply port
             request => state.request(&me, request),
         }
         Ok(())
@@ -111,6 +121,16 @@ fn random() -> [u8; 32] {
 }
 
 impl DevicesState {
+    /// Reads the records again; an answer that a later write has overtaken is thrown away.
+    fn load(&mut self, me: &Me, pause: Duration) {
+        let (store, writes, me) = (self.args.store.clone(), self.writes, me.clone());
+        self.watchers.spawn("devices-load", async move {
+            tokio::time::sleep(pause).await;
+            let loaded = store.read(load).await;
+            let _ = me.send_message(Mail::own(DevicesMsg::News(News::Loaded { writes, loaded }))); // gone: nobody waits
+        });
+    }
+
     fn request(&mut self, me: &Me, request: DevicesMsg) {
         match request {
             DevicesMsg::Lookup(device_id, reply) => {
@@ -278,8 +298,14 @@ impl DevicesState {
         reply: RpcReplyPort<Result<Token, ErrorShape>>,
     ) {
         let denied = || ErrorShape::invalid("device token rotation denied");
+        // Nobody mints what it does not hold, and a token that was taken away comes back only by an admin's hand.
+        let may = |record: &Paired| {
+            let Some(old) = record.tokens.get(&role) else { return false };
+            let held = |scope: &String| Scope::parse(scope).is_some_and(|wanted| approver.scopes.iter().any(|s| s.covers(wanted)));
+            approver.is_admin() || (old.revoked_at_ms.is_none() && scopes.unwrap_or(&old.scopes).iter().all(held))
+        };
         let rotated =
-            self.paired.get(device_id).filter(|_| approver.may_touch(device_id)).cloned().and_then(|mut record| {
+            self.paired.get(device_id).filter(|record| approver.may_touch(device_id) && may(record)).cloned().and_then(|mut record| {
                 let token = token::rotate(&mut record, role, scopes, now_ms(), &mut random)?;
                 Some((record, token))
             });
@@ -340,6 +366,7 @@ impl DevicesState {
         W: FnOnce(&rusqlite::Connection) -> Result<(), StoreError> + Send + 'static,
         F: FnOnce(Result<(), ErrorShape>) -> Result<T, E> + Send + 'static,
     {
+        self.writes += 1;
         let receipt = self.args.store.submit(work);
         let me = me.clone();
         self.watchers.spawn("devices-store", async move {
@@ -347,7 +374,7 @@ impl DevicesState {
                 Ok(waiting) => waiting.await.unwrap_or(Err(StoreError::Restarting)),
                 Err(error) => Err(error),
             };
-            let told = stored.as_ref().map(|()| ()).map_err(|error| ErrorShape::unavailable(error.to_string()));
+            let told = stored.clone().map_err(|error| ErrorShape::unavailable(error.to_string()));
             let _ = reply.send(answer(told)); // the asker may have gone
             if let Err(error) = stored {
                 let _ = me.send_message(Mail::own(DevicesMsg::News(News::NotStored(error)))); // gone: restarting already

@@ -92,7 +92,8 @@ pub enum DevicesMsg {
 
 /// What the actor learns from the store.
 pub enum News {
-    Loaded(Result<Vec<Paired>, StoreError>),
+    /// The records as they were after so many writes of this life.
+    Loaded { writes: u64, loaded: Result<Vec<Paired>, StoreError> },
     /// A change could not be stored: what is in memory is no longer the truth.
     NotStored(StoreError),
 }

@@ -38,6 +38,9 @@ struct Queue {
     close: Option<Close>,
 }
 
+/// Why a connection ends whose peer does not read.
+pub const SLOW_CONSUMER: &str = "slow consumer";
+
 /// What the connection finds.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -70,7 +73,7 @@ impl Outbox {
             } else {
                 queue.frames.clear();
                 queue.bytes = 0;
-                queue.close = Some(Close { code: 1008, reason: "slow consumer".into() });
+                queue.close = Some(Close { code: 1008, reason: SLOW_CONSUMER.into() });
                 self.inner.changed.notify_one();
             }
             return false;
@@ -101,15 +104,20 @@ impl Outbox {
         }
     }
 
-    /// Resolves when the connection must be given up although it is still writing: a slow consumer.
-    pub async fn overflowed(&self) -> Close {
+    /// Resolves when the connection is to end, although frames may still wait.
+    pub async fn closing(&self) -> Close {
         loop {
             let changed = self.inner.changed.notified();
-            if let Some(close) = self.lock().close.clone().filter(|close| close.reason == "slow consumer") {
+            if let Some(close) = self.lock().close.clone() {
                 return close;
             }
             changed.await;
         }
+    }
+
+    /// Is the connection to end?
+    pub fn is_closing(&self) -> bool {
+        self.lock().close.is_some()
     }
 
     /// Bytes that wait.
@@ -159,7 +167,7 @@ mod tests {
         assert_eq!(outbox.dropped(), 1);
         assert!(outbox.push("90".into(), false), "what fits is still taken");
         assert!(!outbox.push("final".into(), false));
-        assert_eq!(outbox.overflowed().await.code, 1008);
+        assert_eq!(outbox.closing().await.code, 1008);
         assert_eq!(outbox.take().await, Taken::Close(Close { code: 1008, reason: "slow consumer".into() }));
     }
 

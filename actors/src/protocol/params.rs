@@ -30,7 +30,7 @@ pub fn parse<P: Params>(method: &str, raw: Option<&RawValue>) -> Result<P, Error
 /// Like [`parse`], for parameters that are a value already.
 pub fn from_value<P: Params>(method: &str, value: Value) -> Result<P, ErrorShape> {
     let Value::Object(map) = value else {
-        return Err(invalid(method, "at root: must be object"));
+        return Err(invalid(method, "must be object"));
     };
     let params: P = read(&map).map_err(|reason| invalid(method, &reason))?;
     params.check().map_err(|reason| invalid(method, &reason))?;
@@ -149,7 +149,7 @@ mod tests {
     fn what_is_wrong_is_said_with_its_path() {
         for (params, text) in [
             (json!({}), "must have required property 'sessionKey'"),
-            (json!([]), "at root: must be object"),
+            (json!([]), "must be object"),
             (json!({"sessionKey": 5}), "at /sessionKey: must be string"),
             (json!({"sessionKey": "a", "limit": "5"}), "at /limit: must be integer"),
             (json!({"sessionKey": "a", "limit": -5}), "at /limit: must be >= 0"),

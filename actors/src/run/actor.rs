@@ -89,6 +89,8 @@ impl Actor for RunActor {
                 me.stop(None);
             }
             RunMsg::Ended(Err(panic)) => return Err(panic.into()),
+            #[cfg(feature = "fault-injection")]
+            RunMsg::Panic => panic!("injected"),
         }
         Ok(())
     }

@@ -13,6 +13,11 @@ use crate::protocol::agent::{AgentEvent, AgentStream, FallbackStep, Item, Lifecy
 use crate::protocol::chat::{ChatEvent, ChatState, assistant_text};
 use crate::supervision::Unavailable;
 
+/// Each `agent` event repeats the whole message, so a long one is sent less often: a millisecond per KiB.
+fn pause(message_bytes: usize) -> Duration {
+    Duration::from_millis(u64::try_from(message_bytes / 1024).unwrap_or(u64::MAX))
+}
+
 /// Least time between two `chat` deltas of one run.
 pub const CHAT_INTERVAL: Duration = Duration::from_millis(150);
 
@@ -24,6 +29,9 @@ pub struct RunStream {
     seq: u64,
     /// Text of the model message that is arriving.
     message_text: String,
+    /// Bytes of `message_text` that `agent` events have carried, and when the last one did.
+    message_sent: usize,
+    message_sent_at: Option<Instant>,
     /// Text of the whole turn: what the chat shows.
     chat_text: String,
     /// Where the message that is arriving begins in `chat_text`.
@@ -45,6 +53,8 @@ impl RunStream {
             session_key: session_key.into(),
             seq: 0,
             message_text: String::new(),
+            message_sent: 0,
+            message_sent_at: None,
             chat_text: String::new(),
             message_start: 0,
             chat_sent: 0,
@@ -77,6 +87,7 @@ impl RunStream {
     /// A new model message begins; the chat text goes on.
     pub fn begin_message(&mut self) {
         self.message_text.clear();
+        self.message_sent = 0;
         self.thinking.clear();
         self.message_start = self.chat_text.len();
     }
@@ -95,8 +106,9 @@ impl RunStream {
         }
         self.message_text.push_str(delta);
         self.chat_text.push_str(delta);
-        let stream = AgentStream::Assistant { text: self.message_text.clone(), delta: delta.to_owned() };
-        self.agent(stream).await;
+        if self.message_sent_at.is_none_or(|at| at.elapsed() >= pause(self.message_text.len())) {
+            self.flush_message().await;
+        }
         if self.chat_due().is_some_and(|due| due <= Instant::now()) {
             self.flush_chat().await;
         }
@@ -114,8 +126,19 @@ impl RunStream {
         waits.then(|| self.chat_sent_at.map_or_else(Instant::now, |at| at + CHAT_INTERVAL))
     }
 
-    /// Sends the chat text that waits.
+    async fn flush_message(&mut self) {
+        if self.message_sent == self.message_text.len() {
+            return;
+        }
+        let delta = self.message_text[self.message_sent..].to_owned();
+        self.message_sent = self.message_text.len();
+        self.message_sent_at = Some(Instant::now());
+        self.agent(AgentStream::Assistant { text: self.message_text.clone(), delta }).await;
+    }
+
+    /// Sends the text that waits.
     pub async fn flush_chat(&mut self) {
+        self.flush_message().await;
         if self.chat_due().is_none() {
             return;
         }

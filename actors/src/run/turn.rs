@@ -46,13 +46,26 @@ pub struct Progress {
     pub facts: RunFacts,
     /// The message that ends the turn.
     pub last: Option<AssistantMessage>,
-    /// Texts of the answer, one for each time the agent came to an end and was steered on.
+    /// What the agent said, message by message.
     answers: Vec<String>,
 }
 
 impl Progress {
     pub fn new(stream: RunStream) -> Self {
         Self { stream, facts: RunFacts::default(), last: None, answers: Vec::new() }
+    }
+
+    /// Ends the answer with words of ours.
+    fn give_up(&mut self, text: String) {
+        self.last = Some(AssistantMessage {
+            content: vec![Part::text(&text)],
+            provider: self.facts.provider.clone(),
+            model: self.facts.model.clone(),
+            stop_reason: StopReason::Stop,
+            timestamp: now_ms(),
+            ..AssistantMessage::default()
+        });
+        self.answers.push(text);
     }
 
     /// The message that the transcript ends with: the answer, or what there is of it, with the reason why it ended.
@@ -137,15 +150,20 @@ async fn converse(
             continue;
         }
         progress.stream.flush_chat().await;
-        conversation.append(vec![Message::Assistant(answer)]).await?;
+        let answer = Message::Assistant(answer);
+        progress.answers.push(answer.text());
+        conversation.append(vec![answer]).await?;
+        progress.stream.begin_message(); // what was said is stored now
         progress.facts.tools_ran = true;
         let results = tools::run_batch(&toolbox, args, &calls, &mut progress.stream, &mut misses).await;
         conversation.append(results.into_iter().map(Message::ToolResult).collect()).await?;
         if let Some(name) = misses.exhausted() {
-            return Err(Failure::Stopped(format!(
+            steering.close(); // what waits in it becomes a turn of its own
+            progress.give_up(format!(
                 "I can't use the tool \"{name}\" here because it isn't available. \
                  I need to stop retrying it and answer without that tool."
-            )));
+            ));
+            return Ok(());
         }
     }
     Err(Failure::Stopped(format!("The turn was stopped after {ROUNDS_MAX} rounds of tool calls.")))

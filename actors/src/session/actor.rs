@@ -47,6 +47,9 @@ impl Actor for SessionActor {
         let (store, key) = (state.context.store.clone(), state.key.clone());
         let session = me.clone();
         state.watchers.spawn("session-load", async move {
+            // What an earlier life handed over last may still be on its way to disk, and must be seen. Whether it got
+            // there does not matter here.
+            let _ = store.write(|_| Ok(())).await;
             let loaded = store.read(move |db| load(db, &key)).await;
             let _ = session.send_message(Mail::own(SessionMsg::News(News::Loaded(loaded)))); // gone: nobody waits
         });
@@ -58,6 +61,12 @@ impl Actor for SessionActor {
             SessionMsg::News(news) => state.news(&me, news).await?,
             SessionMsg::Status(reply) => {
                 let _ = reply.send(state.status()); // the asker may have gone
+            }
+            #[cfg(feature = "fault-injection")]
+            SessionMsg::Panic => panic!("injected"),
+            #[cfg(feature = "fault-injection")]
+            SessionMsg::PanicRun(reply) => {
+                let _ = reply.send(state.panic_run()); // the asker may have gone
             }
             request if state.is_between() => state.deferred.push_back(request),
             request => requests::handle(state, &me, request),
@@ -78,7 +87,9 @@ impl Actor for SessionActor {
             SupervisionEvent::ActorTerminated(cell, None, reason) => (cell, reason.unwrap_or_else(|| "killed".into())),
             _ => return Ok(()),
         };
-        state.run_went_down(&me, &cell, &reason);
+        if let Some(news) = state.run_went_down(&cell, &reason) {
+            state.news(&me, news).await?;
+        }
         state.go_on(&me);
         Ok(())
     }
@@ -178,21 +189,27 @@ impl SessionState {
     fn run_ended(&mut self, me: &Me, run_id: &str, end: RunEnd) {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Running(running) if running.turn.run_id == run_id => {
-                self.end(me, running.turn, end, running.started_at, running.steered);
+                let steered = running.steered.into_iter().map(|turn| turn.run_id).collect();
+                self.end(me, running.turn, end, running.started_at, steered);
             }
             other => self.phase = other, // news of a run that was given up
         }
     }
 
-    fn run_went_down(&mut self, me: &Me, cell: &ActorCell, reason: &str) {
-        match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Running(running) if running.actor.get_id() == cell.get_id() => {
-                tracing::error!(session = %self.key, run = %running.turn.run_id, %reason, "run went down");
-                let end = RunEnd::failed(format!("the run went down: {reason}"));
-                self.end(me, running.turn, end, running.started_at, running.steered);
-            }
-            other => self.phase = other, // an older run
+    /// The end of the live run, if it is the one that went down.
+    ///
+    /// Nobody knows which of the messages that were steered into it reached the model: each becomes a turn of its own,
+    /// rather than being lost.
+    fn run_went_down(&mut self, cell: &ActorCell, reason: &str) -> Option<News> {
+        let Phase::Running(running) = &mut self.phase else { return None };
+        if running.actor.get_id() != cell.get_id() {
+            return None; // an older run
         }
+        let run_id = running.turn.run_id.clone();
+        tracing::error!(session = %self.key, run = %run_id, %reason, "run went down");
+        let failed = RunEnd::failed(format!("the run went down: {reason}"));
+        let end = RunEnd { unsteered: running.steered.clone(), ..failed };
+        Some(News::RunEnded { run_id, end: Box::new(end) })
     }
 
     /// Takes the next thing up, if nothing is in flight: first the turn that waits longest, then what was put aside.

@@ -19,7 +19,7 @@ pub enum SessionMsg {
         cause: AbortCause,
         reply: RpcReplyPort<Vec<String>>,
     },
-    /// Changes preferences; `null` clears. Answers with the entry as it is then.
+    /// Changes preferences; `null` clears. `model` is `provider/model`. Answers with the entry as it is then.
     Patch(Map<String, Value>, RpcReplyPort<Result<SessionEntry, SessionError>>),
     /// Starts a new conversation; a running turn is aborted first.
     Reset(ResetReason, RpcReplyPort<Result<SessionEntry, SessionError>>),
@@ -30,6 +30,12 @@ pub enum SessionMsg {
     Status(RpcReplyPort<SessionStatus>),
     /// News to itself and from its run.
     News(News),
+    /// Panics; only tests send it.
+    #[cfg(feature = "fault-injection")]
+    Panic,
+    /// Makes the live run panic; only tests send it. Answers whether there was one.
+    #[cfg(feature = "fault-injection")]
+    PanicRun(RpcReplyPort<bool>),
 }
 
 /// What a session learns from the store, its run and its clock.
@@ -78,6 +84,8 @@ pub enum Admission {
     Answered,
     /// A run with this id was accepted earlier.
     Known(Box<RunRecord>),
+    /// The live run, whose id this is, is about the very same message: nothing new was accepted.
+    InFlight(String),
 }
 
 /// Why a session could not do what it was asked.

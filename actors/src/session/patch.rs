@@ -29,7 +29,7 @@ const TEXTS: [&str; 4] = ["execNode", "spawnedBy", "spawnedWorkspaceDir", "subag
 impl SessionEntry {
     /// Applies the preferences of a `sessions.patch`; `null` clears one, unknown keys are ignored.
     ///
-    /// `model` is not applied here: whoever knows the models calls [`SessionEntry::override_model`].
+    /// `model` is not applied here: the session does that with [`SessionEntry::override_model`].
     /// The error is the whole text for the client.
     pub fn patch(&mut self, changes: &Map<String, Value>) -> Result<(), String> {
         let mut fields = match self.to_value() {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::command::{self, Command, Directive, Setting};
 use super::commands;
-use super::entry::SessionEntry;
+use super::entry::{OverrideSource, SessionEntry};
 use super::message::{Admission, News, SessionError, SessionMsg};
 use super::queue::{self, Authority, Decision, QueueRule, QueuedTurn, Route};
 use super::reset::{ResetCommand, ResetKind};
@@ -46,6 +46,8 @@ pub fn handle(state: &mut SessionState, me: &Me, request: SessionMsg) {
             }
         }
         SessionMsg::Status(_) | SessionMsg::News(_) => {} // answered before they get here
+        #[cfg(feature = "fault-injection")]
+        SessionMsg::Panic | SessionMsg::PanicRun(_) => {} // likewise
     }
 }
 
@@ -108,6 +110,11 @@ fn apply_to_turn(list: &[Directive], turn: &mut Turn) -> Result<(), String> {
 /// A turn that finds the session busy.
 fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionReply) {
     let Phase::Running(running) = &state.phase else { return };
+    if says_the_same(&running.turn, &turn) {
+        let live = running.turn.run_id.clone();
+        state.context.directory.forget(&turn.run_id);
+        return answer(Some(reply), Ok(Admission::InFlight(live)));
+    }
     let snapshot = state.context.config.load();
     let config = &snapshot.settings.messages.queue;
     let session_mode = state.entry.as_ref().and_then(|entry| entry.queue_mode.as_deref());
@@ -140,6 +147,12 @@ fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionReply)
             answer(Some(reply), Err(SessionError::QueueFull(full)));
         }
     }
+}
+
+/// Is a chat message the one that is being answered, sent again by the same route under another id?
+fn says_the_same(running: &Turn, turn: &Turn) -> bool {
+    let both_chat = running.kind == TurnKind::Chat && turn.kind == TurnKind::Chat;
+    both_chat && running.channel == turn.channel && running.text == turn.text && running.images == turn.images
 }
 
 /// Shows the live run a message that is kept as a turn of its own. Lost with the run: the turn itself is on disk.
@@ -186,12 +199,15 @@ pub fn queued(state: &mut SessionState, run_id: &str, stored: Result<Option<RunR
     };
     match stored {
         Ok(None) => accepted_to_wait(state, place),
-        other => {
+        Ok(Some(known)) => {
+            let Some(waiting) = state.waiting.remove(place) else { return };
+            state.forget_if_over(&known);
+            answer(waiting.reply, Ok(Admission::Known(Box::new(known))));
+        }
+        Err(error) => {
             let Some(waiting) = state.waiting.remove(place) else { return };
             state.context.directory.forget(run_id);
-            let known = other
-                .map(|known| known.map_or(Admission::Queued { ahead: place }, |run| Admission::Known(Box::new(run))));
-            answer(waiting.reply, known.map_err(SessionError::Store));
+            answer(waiting.reply, Err(error.into()));
         }
     }
 }
@@ -214,9 +230,8 @@ fn accepted_to_wait(state: &mut SessionState, place: usize) {
         waiting.steer = false; // the run has just ended: the message is a turn like any other
         return answer(reply, Ok(Admission::Queued { ahead: place }));
     }
-    running.steered.push(run_id.clone());
     let accepted_at = waiting.turn.accepted_at;
-    state.waiting.remove(place);
+    running.steered.extend(state.waiting.remove(place).map(|waiting| waiting.turn));
     answer(reply, Ok(Admission::Steered));
     state.announcer.taken_in(&run_id);
     state.end_in_directory(&run_id, Outcome::Completed { text: String::new() }, accepted_at);
@@ -350,8 +365,13 @@ fn patch(
         let _ = reply.send(Err(SessionError::Refused(problem))); // the asker may have gone
         return;
     }
+    if let Some(model) = changes.get("model") {
+        let named = model.as_str().and_then(|model| model.split_once('/'));
+        entry.override_model(named.map(|(provider, model)| (provider, model, OverrideSource::User)));
+    }
     entry.updated_at = Some(now);
-    store_entry(state, me, entry, "patch", reply);
+    let reason = if state.entry.is_some() { "patch" } else { "create" };
+    store_entry(state, me, entry, reason, reply);
 }
 
 fn store_entry(

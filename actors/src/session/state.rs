@@ -76,8 +76,8 @@ pub struct Running {
     pub turn: Turn,
     pub actor: ActorRef<Mail<RunMsg>>,
     pub started_at: i64,
-    /// Ids of messages that were steered into it.
-    pub steered: Vec<String>,
+    /// Messages that were steered into it.
+    pub steered: Vec<Turn>,
     /// Asked to end; what for.
     pub aborting: bool,
 }
@@ -208,7 +208,7 @@ impl SessionState {
             Ok(None) => {}
             Ok(Some(known)) => {
                 self.phase = Phase::Idle;
-                self.context.directory.forget(&turn.run_id);
+                self.forget_if_over(&known);
                 return answer(reply, Ok(Admission::Known(Box::new(known))));
             }
             Err(error) => {
@@ -224,8 +224,10 @@ impl SessionState {
             self.end_in_directory(run, Outcome::Completed { text: String::new() }, turn.accepted_at);
         }
         self.announcer.message(&message, None);
-        let what =
-            if new_session { json!({ "reason": "create" }) } else { json!({ "phase": "start", "runId": turn.run_id }) };
+        let what = json!({ "phase": "start", "runId": turn.run_id });
+        if new_session {
+            self.announce_change(json!({ "reason": "create" }), true);
+        }
         self.announce_change(what, true);
         self.start_run(me, turn, entry).await;
     }
@@ -339,6 +341,20 @@ impl SessionState {
     pub fn announce_change(&self, what: serde_json::Value, running: bool) {
         let defaults = self.context.session_defaults(&self.key);
         self.announcer.changed(what, self.entry.as_ref(), running, &defaults);
+    }
+
+    /// Takes back the ticket of a repetition, unless it is that of the run itself, whose end is still to come.
+    pub fn forget_if_over(&self, known: &RunRecord) {
+        if known.state.is_terminal() {
+            self.context.directory.forget(&known.run_id);
+        }
+    }
+
+    /// Makes the live run panic. Returns whether there was one.
+    #[cfg(feature = "fault-injection")]
+    pub fn panic_run(&self) -> bool {
+        let Phase::Running(running) = &self.phase else { return false };
+        running.actor.send_message(Mail::own(RunMsg::Panic)).is_ok()
     }
 
     pub fn end_in_directory(&self, run_id: &str, outcome: Outcome, started_at: i64) {

@@ -48,6 +48,7 @@ impl Actor for StoreActor {
             tracing::error!(
                 kept = %salvage.kept.display(),
                 restored_from_backup = salvage.restored,
+                bad_backup = ?salvage.bad_backup,
                 "the database was damaged and has been replaced; the damaged file was kept"
             );
         }

@@ -34,8 +34,10 @@ pub enum OpenError {
 pub struct Salvage {
     /// Where the damaged file is now.
     pub kept: PathBuf,
-    /// Whether a backup took its place; without one the database starts empty.
+    /// Whether a backup took its place; without a good one the database starts empty.
     pub restored: bool,
+    /// Where a backup is that was damaged as well.
+    pub bad_backup: Option<PathBuf>,
 }
 
 /// Opens the writer's connection. `stamp` names a damaged file that is kept aside.
@@ -45,8 +47,17 @@ pub fn open_writer(dir: &Path, stamp: &str) -> Result<(Connection, Option<Salvag
     match try_open(&path) {
         Ok(db) => Ok((db, None)),
         Err(error) if is_damage(&error) => {
-            let salvage = set_aside(dir, stamp).map_err(|error| OpenError::Dir { dir: dir.to_owned(), error })?;
-            Ok((try_open(&path)?, Some(salvage)))
+            let io = |error| OpenError::Dir { dir: dir.to_owned(), error };
+            let salvage = set_aside(dir, stamp).map_err(io)?;
+            match try_open(&path) {
+                Err(error) if salvage.restored && is_damage(&error) => {
+                    // The backup is no better: start empty, and keep both.
+                    let kept = dir.join(format!("{BACKUP}.corrupt.{stamp}"));
+                    fs::rename(dir.join(BACKUP), &kept).and_then(|()| fs::remove_file(&path)).map_err(io)?;
+                    Ok((try_open(&path)?, Some(Salvage { restored: false, bad_backup: Some(kept), ..salvage })))
+                }
+                opened => Ok((opened?, Some(salvage))),
+            }
         }
         Err(error) => Err(error),
     }
@@ -70,6 +81,7 @@ pub fn backup(db: &Connection, dir: &Path) -> rusqlite::Result<()> {
     let temp = dir.join(format!("{BACKUP}.new"));
     let _ = fs::remove_file(&temp); // left over from a crash, or absent
     db.backup("main", &temp, None::<fn(rusqlite::backup::Progress)>)?;
+    check(&Connection::open_with_flags(&temp, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?; // a bad copy must not replace a good one
     fs::rename(&temp, &target).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
@@ -86,16 +98,22 @@ fn try_open(path: &Path) -> Result<Connection, OpenError> {
     db.pragma_update(None, "foreign_keys", true).map_err(sql)?;
     db.pragma_update(None, "cache_size", -1024).map_err(sql)?;
     db.set_prepared_statement_cache_capacity(64);
-    let check: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sql)?;
-    if check != "ok" {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
-        return Err(sql(rusqlite::Error::SqliteFailure(code, Some(check))));
-    }
+    check(&db).map_err(sql)?;
     schema::migrate(&mut db).map_err(|error| match error {
         MigrationError::Sql(error) => sql(error),
         newer => OpenError::Migration { path: path.to_owned(), error: newer },
     })?;
     Ok(db)
+}
+
+/// Reads the whole file and compares it with itself.
+fn check(db: &Connection) -> rusqlite::Result<()> {
+    let found: String = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    Err(rusqlite::Error::SqliteFailure(code, Some(found)))
 }
 
 fn is_damage(error: &OpenError) -> bool {
@@ -118,7 +136,7 @@ fn set_aside(dir: &Path, stamp: &str) -> io::Result<Salvage> {
     if restored {
         files::replace(&path, &fs::read(backup)?)?;
     }
-    Ok(Salvage { kept, restored })
+    Ok(Salvage { kept, restored, bad_backup: None })
 }
 
 #[cfg(test)]
@@ -150,6 +168,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         files::replace(&dir.path().join(FILE), b"garbage garbage garbage garbage").unwrap();
         let (_, salvage) = open_writer(dir.path(), "t").unwrap();
-        assert_eq!(salvage, Some(Salvage { kept: dir.path().join(format!("{FILE}.corrupt.t")), restored: false }));
+        assert_eq!(salvage, Some(Salvage { kept: dir.path().join(format!("{FILE}.corrupt.t")), restored: false, bad_backup: None }));
     }
 }

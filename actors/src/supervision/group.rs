@@ -2,7 +2,7 @@
 //!
 //! A child is started when somebody asks for its key and forgotten when it ends. A transient child that failed is
 //! started again at once; one that fails more often than the intensity allows is quarantined for `QUARANTINE`, and only
-//! that one: the group itself lives on. Finding or starting is one message, so two askers never start two children.
+//! that one: the group itself lives on, and starts it again when the time is over, because it may have work. Finding or starting is one message, so two askers never start two children.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -34,6 +34,8 @@ pub enum GroupMsg<K, M> {
     GetOrStart(K, RpcReplyPort<Result<Address<M>, String>>),
     /// Starts a child that brings its own way to start (a connection owns its socket).
     Start(K, SpawnFn<K, M>, RpcReplyPort<Result<Address<M>, String>>),
+    /// The quarantine of the child with this key is over.
+    Revive(K),
     Which(RpcReplyPort<Vec<(K, ChildInfo)>>),
 }
 
@@ -188,6 +190,7 @@ impl<K: Key, M: Send + 'static> Actor for GroupActor<K, M> {
             GroupMsg::Start(key, spawn, reply) => {
                 let _ = reply.send(state.get_or_start(me.get_cell(), key, Some(spawn)).await); // as above
             }
+            GroupMsg::Revive(key) => state.revive(&me, key).await,
             GroupMsg::Which(reply) => {
                 let _ = reply.send(state.members.iter().map(|(k, m)| (k.clone(), m.info(&state.args.of))).collect());
             }
@@ -202,13 +205,13 @@ impl<K: Key, M: Send + 'static> Actor for GroupActor<K, M> {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            SupervisionEvent::ActorTerminated(cell, Some(_), _) => state.ended(me.get_cell(), &cell, None).await,
+            SupervisionEvent::ActorTerminated(cell, Some(_), _) => state.ended(&me, &cell, None).await,
             SupervisionEvent::ActorTerminated(cell, None, reason) => {
                 let reason = reason.unwrap_or_else(|| "killed".into());
-                state.ended(me.get_cell(), &cell, Some(reason)).await;
+                state.ended(&me, &cell, Some(reason)).await;
             }
             SupervisionEvent::ActorFailed(cell, error) => {
-                state.ended(me.get_cell(), &cell, Some(error.to_string())).await;
+                state.ended(&me, &cell, Some(error.to_string())).await;
             }
             _ => {}
         }
@@ -261,8 +264,20 @@ impl<K: Key, M: Send + 'static> GroupState<K, M> {
         Ok(address)
     }
 
+    /// Starts a child again that was held back, unless somebody who asked for it has done so.
+    async fn revive(&mut self, me: &ActorRef<Mail<GroupMsg<K, M>>>, key: K) {
+        let Some(member) = self.members.get(&key) else { return };
+        if self.stopping || member.cell.is_some() {
+            return;
+        }
+        let spawn = Arc::clone(&member.spawn);
+        if let Err(error) = self.get_or_start(me.get_cell(), key, Some(spawn)).await {
+            tracing::error!(%error, "quarantine is over, but the child does not start");
+        }
+    }
+
     /// `failure` is absent when the child ended by itself or was asked to.
-    async fn ended(&mut self, me: ActorCell, cell: &ActorCell, failure: Option<String>) {
+    async fn ended(&mut self, me: &ActorRef<Mail<GroupMsg<K, M>>>, cell: &ActorCell, failure: Option<String>) {
         let Some(key) = self.by_actor.remove(&cell.get_id()) else { return };
         let of = &self.args.of;
         let exit = if failure.is_some() { Exit::Abnormal } else { Exit::Normal };
@@ -281,9 +296,11 @@ impl<K: Key, M: Send + 'static> GroupState<K, M> {
             member.quarantined_until = Some(Instant::now() + QUARANTINE);
             self.args.alive.remove(&key);
             tracing::error!(child = of.child.kind, %key, "child keeps failing; quarantined");
+            // The timer outlives us at most by its delay; a group that is gone ignores it.
+            drop(me.send_after(QUARANTINE, move || Mail::own(GroupMsg::Revive(key))));
             return;
         }
-        match member.start(&key, me).await {
+        match member.start(&key, me.get_cell()).await {
             Ok(actor) => {
                 self.by_actor.insert(actor, key);
             }

@@ -80,16 +80,6 @@ pub struct RunArgs {
     pub instance: Option<String>,
 }
 
-/// How WebSocket traffic is logged on the console.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum WsLog {
-    /// Errors and slow calls; all traffic, shortened, with `--verbose`.
-    #[default]
-    Auto,
-    Full,
-    Compact,
-}
-
 /// The flags, understood.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RunFlags {
@@ -101,12 +91,10 @@ pub struct RunFlags {
     pub token: Option<String>,
     pub password: Option<String>,
     pub password_file: Option<String>,
-    pub ws_log: WsLog,
     pub workers: Option<usize>,
     pub allow_unconfigured: bool,
     pub dev: bool,
     pub reset: bool,
-    pub force: bool,
     pub verbose: bool,
 }
 
@@ -129,6 +117,7 @@ pub fn parse(args: &RunArgs, supervised: bool) -> Result<RunFlags, Failure> {
     if args.reset && !args.dev {
         return Err(Failure::usage("Use --reset with --dev."));
     }
+    check_ws_log(args)?;
     absent(args, supervised)?;
     Ok(RunFlags {
         port: args.port.as_deref().map(port).transpose()?,
@@ -138,12 +127,10 @@ pub fn parse(args: &RunArgs, supervised: bool) -> Result<RunFlags, Failure> {
         token: args.token.clone().filter(|token| !token.is_empty()),
         password: args.password.clone().filter(|password| !password.is_empty()),
         password_file: args.password_file.clone(),
-        ws_log: ws_log(args)?,
         workers: args.workers.as_deref().map(workers).transpose()?,
         allow_unconfigured: args.allow_unconfigured,
         dev: args.dev,
         reset: args.reset,
-        force: args.force,
         verbose: args.verbose,
     })
 }
@@ -153,6 +140,7 @@ pub fn without_effect(args: &RunArgs) -> Vec<&'static str> {
     [
         (args.tailscale_reset_on_exit, "--tailscale-reset-on-exit"),
         (args.cli_backend_logs, "--cli-backend-logs"),
+        (args.compact || args.ws_log.is_some(), "--ws-log"),
         (args.raw_stream || args.raw_stream_path.is_some(), "--raw-stream"),
     ]
     .into_iter()
@@ -172,6 +160,11 @@ fn absent(args: &RunArgs, supervised: bool) -> Result<(), Failure> {
     if args.daemon && !supervised {
         return Err(Failure::usage(
             "This release does not detach with --daemon. Run it in the foreground or under a service manager.",
+        ));
+    }
+    if args.force {
+        return Err(Failure::usage(
+            "This release does not have --force. End what holds the port; openclaw gateway status --deep names it.",
         ));
     }
     if args.instance.is_some() {
@@ -230,12 +223,9 @@ fn auth(mode: &str) -> Result<AuthMode, Failure> {
     }
 }
 
-fn ws_log(args: &RunArgs) -> Result<WsLog, Failure> {
+fn check_ws_log(args: &RunArgs) -> Result<(), Failure> {
     match args.ws_log.as_deref() {
-        None if args.compact => Ok(WsLog::Compact),
-        None | Some("auto") => Ok(WsLog::Auto),
-        Some("full") => Ok(WsLog::Full),
-        Some("compact") => Ok(WsLog::Compact),
+        None | Some("auto" | "full" | "compact") => Ok(()),
         Some(_) => Err(Failure::usage("Invalid --ws-log. Use \"auto\", \"full\", or \"compact\".")),
     }
 }

@@ -13,7 +13,7 @@ use openclaw_actors::config::{Issue, IssueCode, Snapshot};
 
 use super::check::{self, ConfigState, Credentials, Facts, Listen};
 use super::dev;
-use super::flags::{self, RunArgs, RunFlags, WsLog};
+use super::flags::{self, RunArgs, RunFlags};
 use crate::cli::Hooks;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -35,7 +35,6 @@ pub struct RunOptions {
     pub snapshot: Snapshot,
     /// Port, addresses, mode and secret. Mode token without a token: make one for this run.
     pub listen: Listen,
-    pub ws_log: WsLog,
     /// Console down to debug; the log file keeps its level.
     pub verbose: bool,
     /// `--log-level`, over everything.
@@ -44,11 +43,6 @@ pub struct RunOptions {
     pub colour: bool,
     /// Runtime threads; `None`: what the configuration says, else one per core.
     pub workers: Option<usize>,
-    pub allow_unconfigured: bool,
-    /// Development configuration and workspace: `gateway --dev` or the profile `dev`.
-    pub dev: bool,
-    /// End another gateway of this user that holds the port.
-    pub force: bool,
     /// A flag gives the secret or its kind; a new configuration does not change them.
     pub credentials_overridden: bool,
 }
@@ -99,14 +93,10 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
         cwd: context.cwd.clone(),
         snapshot,
         listen,
-        ws_log: flags.ws_log,
         verbose: flags.verbose,
         log_level: context.global.log_level.clone(),
         colour: context.output.colour_err(),
         workers: flags.workers,
-        allow_unconfigured: flags.allow_unconfigured,
-        dev,
-        force: flags.force,
         credentials_overridden: flags.token.is_some() || flags.password.is_some() || flags.auth.is_some(),
     })
 }

@@ -41,12 +41,14 @@ pub fn read(
     let rules = context.key_rules();
     let known = agents(&context.config.load().settings);
     let agent_header = header(headers, &["x-openclaw-agent-id", "x-openclaw-agent"]);
-    let agent = agent(&model, agent_header, &rules, &known)?;
+    let agent = agent(&model, agent_header, &known)?;
     let messages = body.get("messages").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let prompt =
         prompt_messages::read(messages).ok_or_else(|| Refusal::invalid("Missing user message in `messages`."))?;
     let user = body.get("user").and_then(Value::as_str);
-    let key = session_key(header(headers, &["x-openclaw-session-key"]), user, &agent, &rules)?;
+    let session = Session { header: header(headers, &["x-openclaw-session-key"]), user, agent: agent.as_ref() };
+    let key = session_key(session, &rules, &known)?;
+    let agent = key.agent().unwrap_or(rules.default_agent);
     let chosen = header(headers, &["x-openclaw-model"]);
     let turn = Turn {
         run_id: format!("chatcmpl_{}", Uuid::new_v4()),
@@ -98,42 +100,52 @@ fn check_tools(body: &Value) -> Result<(), Refusal> {
     }
 }
 
-/// The header names the agent, else the model does.
-fn agent(model: &str, header: Option<&str>, rules: &KeyRules, known: &[AgentId]) -> Result<AgentId, Refusal> {
+/// The agent that the header names, else the model; `None` when neither does. It must exist.
+fn agent(model: &str, header: Option<&str>, known: &[AgentId]) -> Result<Option<AgentId>, Refusal> {
     let by_model =
         named(model).ok_or_else(|| Refusal::invalid("Invalid `model`. Use `openclaw` or `openclaw/<agentId>`."))?;
     let agent = match (header, by_model) {
         (Some(text), _) => AgentId::slug(text),
         (None, Named::Agent(agent)) => agent,
-        (None, Named::Default) => rules.default_agent.clone(),
+        (None, Named::Default) => return Ok(None),
     };
-    if known.contains(&agent) {
-        return Ok(agent);
-    }
-    Err(Refusal::invalid(format!("Unknown agent '{}'.", header.unwrap_or(agent.as_str()))))
+    exists(&agent, known).map(|()| Some(agent))
+}
+
+fn exists(agent: &AgentId, known: &[AgentId]) -> Result<(), Refusal> {
+    if known.contains(agent) { Ok(()) } else { Err(Refusal::invalid(format!("Unknown agent '{agent}'."))) }
+}
+
+/// What a request says about its session.
+#[derive(Debug, Clone, Copy, Default)]
+struct Session<'a> {
+    header: Option<&'a str>,
+    user: Option<&'a str>,
+    agent: Option<&'a AgentId>,
 }
 
 /// The session that the header names, else the one of the `user`, else a fresh one.
-fn session_key(
-    header: Option<&str>,
-    user: Option<&str>,
-    agent: &AgentId,
-    rules: &KeyRules,
-) -> Result<SessionKey, Refusal> {
+fn session_key(session: Session<'_>, rules: &KeyRules, known: &[AgentId]) -> Result<SessionKey, Refusal> {
+    let agent = session.agent.unwrap_or(&rules.default_agent);
     let rules = KeyRules { default_agent: agent.clone(), scope: rules.scope };
     let parse = |raw: &str| SessionKey::parse(raw, &rules).map_err(|error| Refusal::invalid(error.to_string()));
-    if let Some(raw) = header {
-        let key = parse(raw)?;
-        if key.is_reserved() {
-            let text = "`x-openclaw-session-key` cannot use reserved internal session namespaces.";
-            return Err(Refusal::invalid(text));
-        }
-        return key.require_agent(agent).map(|()| key).map_err(|error| Refusal::invalid(error.to_string()));
+    let Some(raw) = session.header else {
+        return match session.user.map(str::trim).filter(|user| !user.is_empty()) {
+            Some(user) => parse(&format!("agent:{agent}:openai-user:{user}")),
+            None => parse(&format!("agent:{agent}:openai:{}", Uuid::new_v4())),
+        };
+    };
+    let key = parse(raw)?;
+    if key.is_reserved() {
+        let text = "`x-openclaw-session-key` cannot use reserved internal session namespaces.";
+        return Err(Refusal::invalid(text));
     }
-    match user.map(str::trim).filter(|user| !user.is_empty()) {
-        Some(user) => parse(&format!("agent:{agent}:openai-user:{user}")),
-        None => parse(&format!("agent:{agent}:openai:{}", Uuid::new_v4())),
+    match (session.agent, key.agent()) {
+        (Some(agent), _) => key.require_agent(agent).map_err(|error| Refusal::invalid(error.to_string()))?,
+        (None, Some(agent)) => exists(&agent, known)?,
+        (None, None) => {}
     }
+    Ok(key)
 }
 
 /// The model behind the agent for this request.
@@ -177,10 +189,6 @@ mod tests {
 
     use super::*;
 
-    fn rules() -> KeyRules {
-        KeyRules { default_agent: AgentId::slug("home"), scope: SessionScope::PerSender }
-    }
-
     fn refused<T>(message: &str) -> Result<T, Refusal> {
         Err(Refusal::invalid(message))
     }
@@ -189,29 +197,41 @@ mod tests {
     fn the_header_chooses_the_agent_before_the_model_does() {
         let known = [AgentId::slug("home"), AgentId::slug("ops")];
         for (model, header, expected) in [
-            ("openclaw", None, Ok("home")),
-            ("openclaw/ops", None, Ok("ops")),
-            ("openclaw/home", Some("OPS"), Ok("ops")),
+            ("openclaw", None, Ok(None)),
+            ("openclaw/ops", None, Ok(Some("ops"))),
+            ("openclaw/home", Some("OPS"), Ok(Some("ops"))),
             ("openclaw/x", None, refused("Unknown agent 'x'.")),
             ("openclaw", Some("x"), refused("Unknown agent 'x'.")),
             ("gpt-4o", None, refused("Invalid `model`. Use `openclaw` or `openclaw/<agentId>`.")),
         ] {
-            assert_eq!(agent(model, header, &rules(), &known), expected.map(AgentId::slug), "{model} {header:?}");
+            let expected = expected.map(|id| id.map(AgentId::slug));
+            assert_eq!(agent(model, header, &known), expected, "{model} {header:?}");
         }
     }
 
     #[test]
     fn the_session_is_the_named_one_or_the_users() {
+        let rules = KeyRules { default_agent: AgentId::slug("home"), scope: SessionScope::PerSender };
         let ops = AgentId::slug("ops");
-        let key = |header, user| session_key(header, user, &ops, &rules()).map(|key| key.as_str().to_owned());
+        let known = [AgentId::slug("home"), ops.clone()];
+        let key = |session| session_key(session, &rules, &known).map(|key| key.as_str().to_owned());
+        let of_ops = Session { agent: Some(&ops), ..Session::default() };
         let reserved = "`x-openclaw-session-key` cannot use reserved internal session namespaces.";
-        assert_eq!(key(Some("notes"), Some("u")).as_deref(), Ok("agent:ops:notes"));
-        assert_eq!(key(None, Some("U 1")).as_deref(), Ok("agent:ops:openai-user:u 1"));
-        assert!(key(None, Some(" ")).unwrap().starts_with("agent:ops:openai:"));
-        assert_eq!(key(Some("cron:x"), None), refused(reserved));
-        assert_eq!(key(Some("agent:ops:subagent:1"), None), refused(reserved));
-        assert_eq!(key(Some("agent:home:x"), None), refused(r#"agent "ops" does not match session key agent "home""#));
-        assert_eq!(key(Some("agent:"), None), refused(r#"malformed session key "agent:""#));
+        let mismatch = r#"agent "ops" does not match session key agent "home""#;
+        for (session, expected) in [
+            (Session { header: Some("notes"), user: Some("u"), ..of_ops }, Ok("agent:ops:notes")),
+            (Session { user: Some("U 1"), ..of_ops }, Ok("agent:ops:openai-user:u 1")),
+            (Session { user: Some("u"), ..Session::default() }, Ok("agent:home:openai-user:u")),
+            (Session { header: Some("agent:ops:x"), ..Session::default() }, Ok("agent:ops:x")),
+            (Session { header: Some("agent:gone:x"), ..Session::default() }, refused("Unknown agent 'gone'.")),
+            (Session { header: Some("agent:home:x"), ..of_ops }, refused(mismatch)),
+            (Session { header: Some("cron:x"), ..of_ops }, refused(reserved)),
+            (Session { header: Some("agent:ops:subagent:1"), ..of_ops }, refused(reserved)),
+            (Session { header: Some("agent:"), ..of_ops }, refused(r#"malformed session key "agent:""#)),
+        ] {
+            assert_eq!(key(session), expected.map(str::to_owned), "{session:?}");
+        }
+        assert!(key(Session { user: Some(" "), ..of_ops }).unwrap().starts_with("agent:ops:openai:"));
     }
 
     #[test]

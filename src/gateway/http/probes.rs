@@ -19,7 +19,7 @@ pub fn live(method: &Method) -> Response<Body> {
 }
 
 /// The gateway takes work. Details only for local callers and holders of the secret.
-pub fn ready(services: &Services, peer: SocketAddr, request: &Request<Body>) -> Response<Body> {
+pub async fn ready(services: &Services, peer: SocketAddr, request: &Request<Body>) -> Response<Body> {
     let method = request.method();
     if !is_read(method) {
         return answer::wrong_method("GET, HEAD");
@@ -32,7 +32,7 @@ pub fn ready(services: &Services, peer: SocketAddr, request: &Request<Body>) -> 
     let status = if failing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let facts = RequestFacts::new(peer.ip(), request.headers(), &services.config.load().settings.gateway);
     let mut payload = json!({ "ready": failing.is_empty() });
-    if facts.is_local_direct() || auth::is_authorised(services, request.headers()) {
+    if facts.is_local_direct() || auth::is_authorised(services, &facts, request.headers()).await {
         payload["failing"] = json!(failing);
         payload["uptimeMs"] = json!(services.uptime_ms());
         if let Some(report) = services.health.cache.latest() {

@@ -10,7 +10,6 @@ pub enum Access {
     /// Any role, any scope.
     Anyone,
     Operator(Scope),
-    Node,
 }
 
 /// Why a call was refused, and whether it counts towards the flood limit of wrong-role calls.
@@ -23,7 +22,7 @@ pub struct Denied {
 /// Decides whether a caller with this role and these scopes may call.
 pub fn check(access: Access, role: Role, scopes: &[Scope]) -> Result<(), Denied> {
     let needed = match (access, role) {
-        (Access::Anyone, _) | (Access::Node, Role::Node) => return Ok(()),
+        (Access::Anyone, _) => return Ok(()),
         (Access::Operator(scope), Role::Operator) => scope,
         _ => {
             let error = ErrorShape::invalid(format!("unauthorized role: {}", role.as_str()));
@@ -58,6 +57,5 @@ mod tests {
             text(Access::Operator(Scope::Read), Role::Node, &[Scope::Admin]).as_deref(),
             Some("unauthorized role: node")
         );
-        assert_eq!(text(Access::Node, Role::Operator, &[Scope::Admin]).as_deref(), Some("unauthorized role: operator"));
     }
 }

@@ -1,6 +1,6 @@
 //! A chat message on its way to its session: what stands against it, and how a repetition is answered.
 //!
-//! Differs: the same text to a busy session under a new key is a message of its own; only a repeated key is a repetition.
+//! A repeated key is a repetition, and so is the same text to a session that is busy with just that.
 
 use openclaw_actors::protocol::ErrorShape;
 use openclaw_actors::protocol::chat::{ChatSendResult, ChatSendStatus};
@@ -37,6 +37,11 @@ pub async fn send(call: &Call, key: &SessionKey, turn: Turn) -> Result<Sent, Err
         }
         Ok(Submitted::Admitted { admission, .. }) => match admission {
             Admission::Known(record) => repeated(run_id, run_end::recorded(&record).as_ref()),
+            Admission::InFlight(live) => {
+                run_events::forget(call, &run_id).await;
+                run_events::join(call, &live).await;
+                Ok(known(live, ChatSendStatus::InFlight))
+            }
             Admission::Stopped(run_ids) => {
                 run_events::forget(call, &run_id).await;
                 Ok(Sent::Stopped(run_ids))

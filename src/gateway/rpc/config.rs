@@ -118,7 +118,7 @@ async fn schema(call: Call) -> Result<Reply, ErrorShape> {
         "schema": json_schema::schema(),
         "uiHints": json_schema::hints(),
         "version": call.services.version,
-        "generatedAt": Timestamp::now().to_string(),
+        "generatedAt": format!("{:.3}", Timestamp::now()),
     })))
 }
 
@@ -191,4 +191,99 @@ fn actor(client: &ClientFacts) -> String {
 fn done(written: &Written) -> Value {
     let snapshot = &written.snapshot;
     json!({ "ok": true, "path": snapshot.path.display().to_string(), "config": redact::redact(&snapshot.source) })
+}
+
+#[cfg(test)]
+mod tests {
+    use openclaw_actors::config::paths::{self, PathInputs};
+    use openclaw_actors::files;
+
+    use super::*;
+
+    fn lookup(path: &str) -> Result<LookupParams, ErrorShape> {
+        params::from_value("config.schema.lookup", json!({ "path": path }))
+    }
+
+    #[test]
+    fn a_lookup_takes_paths_and_nothing_else() {
+        for path in ["gateway.port", "agents.list[].id", "agents/list/0", "models.providers.*.api-key"] {
+            assert!(lookup(path).is_ok(), "{path}");
+        }
+        for path in ["", "a b", "a\"b", "ä", &"a".repeat(1025)] {
+            assert!(lookup(path).is_err(), "{path}");
+        }
+    }
+
+    /// A file in a directory of its own, and patches of it.
+    struct Place {
+        paths: Paths,
+        env: Env,
+        dir: tempfile::TempDir,
+    }
+
+    fn place(text: &str) -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().to_str().unwrap();
+        let env = Env::from_iter([("HOME", at), ("OPENCLAW_STATE_DIR", at)]);
+        let inputs = PathInputs { cwd: dir.path().to_owned(), ..PathInputs::default() };
+        let paths = paths::resolve(&inputs, &env).unwrap();
+        files::replace(&paths.config_path, text.as_bytes()).unwrap();
+        Place { paths, env, dir }
+    }
+
+    async fn patched(place: &Place, raw: &str, base_hash: Option<String>) -> Result<Written, ErrorShape> {
+        let job = Job {
+            place: super::Place {
+                paths: place.paths.clone(),
+                process_env: place.env.clone(),
+                cwd: place.dir.path().to_owned(),
+            },
+            params: WriteParams { raw: raw.into(), base_hash },
+            actor: "rpc test".into(),
+            version: "1.2.3",
+        };
+        job.run(merge).await
+    }
+
+    const TEXT: &str = "{ gateway: { mode: 'local', auth: { token: 'canary' } } } // mine\n";
+
+    #[tokio::test]
+    async fn a_patch_changes_what_it_names_and_shows_no_secret() {
+        let place = place(TEXT);
+        let raw =
+            format!("{{ logging: {{ level: 'warn' }}, gateway: {{ auth: {{ token: '{}' }} }} }}", redact::SENTINEL);
+        let written = patched(&place, &raw, Some(load::hash(TEXT))).await.unwrap();
+        let text = std::fs::read_to_string(&place.paths.config_path).unwrap();
+        assert!(text.contains("// mine") && text.contains("token: 'canary'") && text.contains("warn"), "{text}");
+        let answer = done(&written);
+        assert_eq!((&answer["ok"], &answer["config"]["logging"]["level"]), (&json!(true), &json!("warn")));
+        assert!(!answer.to_string().contains("canary"), "{answer}");
+        let again = patched(&place, "{ logging: { level: 'warn' } }", Some(load::hash(&text))).await.unwrap();
+        assert!(again.file.is_none(), "nothing had to change");
+    }
+
+    #[tokio::test]
+    async fn a_patch_is_refused_for_its_hash_before_anything_else() {
+        let place = place(TEXT);
+        let refusal =
+            async |raw, hash: Option<&str>| patched(&place, raw, hash.map(str::to_owned)).await.unwrap_err().message;
+        assert_eq!(refusal("{ bad", None).await, "config base hash required; re-run config.get and retry");
+        assert_eq!(refusal("{ bad", Some("00")).await, "config changed since last load; re-run config.get and retry");
+        let hash = load::hash(TEXT);
+        assert!(refusal("{ bad", Some(&hash)).await.starts_with("invalid config: "));
+        assert!(refusal("[]", Some(&hash)).await.contains("root must be an object"));
+        assert_eq!(
+            refusal("{ gateway: { port: 'many' } }", Some(&hash)).await,
+            "invalid config: gateway.port: Invalid input: expected number, received string"
+        );
+        assert_eq!(std::fs::read_to_string(&place.paths.config_path).unwrap(), TEXT);
+    }
+
+    #[tokio::test]
+    async fn an_invalid_file_is_not_patched() {
+        let broken = "{ gateway: { port: 'x' } }";
+        let place = place(broken);
+        let error = patched(&place, "{ gateway: { port: 5 } }", Some(load::hash(broken))).await.unwrap_err();
+        assert!(error.message.starts_with("invalid config: gateway.port: "), "{}", error.message);
+    }
 }

@@ -69,3 +69,70 @@ pub fn refused(error: WriteError) -> ErrorShape {
         _ => ErrorShape::invalid(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use openclaw_actors::config::env::Env;
+    use openclaw_actors::config::include::Pending;
+    use openclaw_actors::config::paths::{self, PathInputs};
+
+    use super::*;
+
+    fn read(text: Option<&str>) -> Value {
+        let env = Env::from_iter([("HOME", "/home/u"), ("KEY", "canary-of-the-environment")]);
+        let paths = paths::resolve(&PathInputs { cwd: "/".into(), ..PathInputs::default() }, &env).unwrap();
+        let load = |text: Option<&str>| load::from_text(text.map(str::to_owned), &Pending::new(), &paths, &env);
+        assert_eq!(paths.config_path, Path::new("/home/u/.openclaw/openclaw.json"));
+        answer(&paths, text, load(text), &load(Some("{ gateway: { port: 7 } }")).unwrap())
+    }
+
+    #[test]
+    fn a_file_is_shown_as_it_is_beside_what_is_in_force() {
+        let text = "{ gateway: { port: 8, auth: { token: 'canary-token' } }, // mine\n models: { providers: { p: { baseUrl: 'http://h', apiKey: '${KEY}' } } } }";
+        let shown = read(Some(text));
+        assert_eq!((&shown["valid"], &shown["exists"], &shown["issues"]), (&json!(true), &json!(true), &json!([])));
+        assert_eq!(
+            (&shown["config"]["gateway"]["port"], &shown["runtimeConfig"]["gateway"]["port"]),
+            (&json!(8), &json!(7))
+        );
+        assert_eq!(shown["hash"], json!(load::hash(text)));
+        assert_eq!(shown["config"]["gateway"]["auth"]["token"], redact::SENTINEL);
+        assert_eq!(shown["config"]["models"]["providers"]["p"]["apiKey"], "${KEY}");
+        assert!(shown["raw"].as_str().unwrap().contains("// mine"));
+        assert!(!shown.to_string().contains("canary"), "{shown}");
+    }
+
+    #[test]
+    fn a_file_that_does_not_load_is_shown_with_its_issues_and_without_its_secrets() {
+        let shown = read(Some("{ gateway: { port: 'x', auth: { token: 'canary-token' } } }"));
+        assert_eq!((&shown["valid"], &shown["issues"][0]["path"]), (&json!(false), &json!("gateway.port")));
+        assert_eq!(shown["parsed"]["gateway"]["port"], "x");
+        assert!(!shown.to_string().contains("canary"), "{shown}");
+        let broken = read(Some("{ gateway: { auth: { token: 'canary-token' }"));
+        assert_eq!((&broken["valid"], &broken["raw"], &broken["config"]), (&json!(false), &Value::Null, &json!({})));
+        assert_eq!(broken["hash"].as_str().map(str::len), Some(64));
+        assert!(!broken.to_string().contains("canary"), "{broken}");
+    }
+
+    #[test]
+    fn no_file_is_an_empty_configuration() {
+        let shown = read(None);
+        assert_eq!((&shown["exists"], &shown["valid"], &shown["hash"]), (&json!(false), &json!(true), &Value::Null));
+        assert_eq!(shown["config"], json!({}));
+    }
+
+    #[test]
+    fn a_refused_write_says_what_is_wrong_and_whether_a_retry_helps() {
+        let issue = Issue::at(IssueCode::Invalid, "gateway.port", "Invalid input: expected number, received string");
+        let error = refused(WriteError::Invalid(issue.into()));
+        assert_eq!(error.message, "invalid config: gateway.port: Invalid input: expected number, received string");
+        assert_eq!(error.details.unwrap()["issues"][0]["path"], "gateway.port");
+        assert_eq!(refused(WriteError::Locked("/x".into())).retryable, Some(true));
+        assert_eq!(
+            refused(WriteError::BaseHashRequired).message,
+            "config base hash required; re-run config.get and retry"
+        );
+    }
+}

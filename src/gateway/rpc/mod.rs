@@ -19,6 +19,8 @@ mod config;
 mod config_view;
 mod devices;
 mod exec_approvals;
+#[cfg(feature = "fault-injection")]
+mod fault;
 mod logs;
 mod models;
 pub mod run_end;
@@ -82,6 +84,8 @@ const FAMILIES: &[&[Method]] = &[
     devices::METHODS,
     exec_approvals::METHODS,
     absent::METHODS,
+    #[cfg(feature = "fault-injection")]
+    fault::METHODS,
 ];
 
 static METHODS: LazyLock<HashMap<&'static str, &'static Method>> =

@@ -69,7 +69,7 @@ pub fn answer(entries: &[JournalEntry], params: &StabilityParams, memory: Option
             json!({ "latest": { "rssBytes": memory.rss }, "maxRssBytes": memory.rss_max, "pressureCount": 0 });
     }
     let mut answer = json!({
-        "generatedAt": now.to_string(),
+        "generatedAt": format!("{now:.3}"),
         "capacity": CAPACITY,
         "count": entries.len(),
         // numbers have no gaps: those before the first that is kept were dropped
@@ -120,6 +120,7 @@ mod tests {
     fn an_empty_journal_has_no_first_event() {
         let payload = answer(&[], &StabilityParams::default(), None, Timestamp::UNIX_EPOCH);
         assert_eq!((&payload["firstSeq"], &payload["dropped"]), (&Value::Null, &json!(0)));
+        assert_eq!(payload["generatedAt"], "1970-01-01T00:00:00.000Z");
     }
 
     #[test]

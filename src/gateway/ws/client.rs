@@ -29,13 +29,10 @@ pub struct ClientFacts {
     pub device_id: Option<String>,
     /// Absent for local clients.
     pub ip: Option<IpAddr>,
-    pub local_direct: bool,
     /// Wants the tool events of runs that it starts.
     pub tool_events: bool,
     /// The credential that it came with; when this is no longer the one in force, the connection ends.
     pub auth_generation: Option<[u8; 32]>,
-    /// Milliseconds since the epoch.
-    pub connected_at: i64,
 }
 
 impl ClientFacts {
@@ -75,10 +72,6 @@ impl Clients {
         self.all.remove(conn);
     }
 
-    pub fn len(&self) -> usize {
-        self.all.len()
-    }
-
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
@@ -91,10 +84,6 @@ impl Clients {
             closed += 1;
         }
         closed
-    }
-
-    pub fn any(&self, test: impl Fn(&ClientFacts) -> bool) -> bool {
-        self.all.iter().any(|client| test(&client.facts))
     }
 }
 

@@ -42,6 +42,9 @@ impl Dispatcher {
 
     /// Starts what the frame asks for; `None` when it is answered already or is to be ignored.
     pub fn accept(&self, text: &str) -> Option<BoxFuture<'static, ()>> {
+        if self.outbox.is_closing() {
+            return None; // it has lost its place; what it still sends has no authority
+        }
         let request = match parse(text) {
             Ok(request) => request,
             Err(Unreadable::NotJson) => {
@@ -111,19 +114,19 @@ fn parse(text: &str) -> Result<RequestFrame, Unreadable> {
 }
 
 fn fault(frame: &Value) -> String {
-    let Some(frame) = frame.as_object() else { return "at root: must be object".into() };
+    let Some(frame) = frame.as_object() else { return "must be object".into() };
     if frame.get("type").and_then(Value::as_str) != Some("req") {
         return "at /type: must be equal to constant".into();
     }
     for key in ["id", "method"] {
         match frame.get(key) {
-            None => return format!("at root: must have required property '{key}'"),
+            None => return format!("must have required property '{key}'"),
             Some(Value::String(text)) if !text.is_empty() => {}
             Some(Value::String(_)) => return format!("at /{key}: must NOT have fewer than 1 characters"),
             Some(_) => return format!("at /{key}: must be string"),
         }
     }
-    "at root: malformed".into()
+    "malformed".into()
 }
 
 #[cfg(test)]
@@ -136,11 +139,11 @@ mod tests {
         assert!(parse(r#"{"method":"health","id":"1","future":true,"type":"req","params":{}}"#).is_ok());
         assert!(matches!(parse("{"), Err(Unreadable::NotJson)));
         for (text, id, reason) in [
-            (r#"{"type":"req","method":"x"}"#, "invalid", "at root: must have required property 'id'"),
-            (r#"{"type":"req","id":"7"}"#, "7", "at root: must have required property 'method'"),
+            (r#"{"type":"req","method":"x"}"#, "invalid", "must have required property 'id'"),
+            (r#"{"type":"req","id":"7"}"#, "7", "must have required property 'method'"),
             (r#"{"type":"req","id":"7","method":5}"#, "7", "at /method: must be string"),
             (r#"{"type":"event","id":"7"}"#, "7", "at /type: must be equal to constant"),
-            ("[]", "invalid", "at root: must be object"),
+            ("[]", "invalid", "must be object"),
         ] {
             match parse(text) {
                 Err(Unreadable::BadFrame { id: seen, reason: said }) => {

@@ -244,10 +244,8 @@ fn client_facts(
         instance_id: client.instance_id.clone(),
         device_id: device.map(|claim| claim.device_id),
         ip: request.client_ip().filter(|_| !local_direct),
-        local_direct,
         tool_events: params.caps.iter().any(|cap| cap == "tool-events"),
         auth_generation,
-        connected_at: now_ms(),
     }
 }
 

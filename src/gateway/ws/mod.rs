@@ -11,4 +11,4 @@ mod membership;
 mod talk;
 pub mod upgrade;
 
-pub use connection::{ConnectionMsg, Connections, group_spec};
+pub use connection::{Connections, group_spec};

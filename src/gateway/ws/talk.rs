@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures::stream::{FuturesUnordered, SplitSink, SplitStream};
 use futures::{FutureExt, SinkExt, StreamExt};
 use hyper::upgrade::OnUpgrade;
-use openclaw_actors::events::{Close, ConnId, Outbox, Taken};
-use tokio::time::{Instant, sleep_until, timeout};
+use openclaw_actors::events::{Close, ConnId, Outbox, SLOW_CONSUMER, Taken};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 
@@ -101,7 +101,7 @@ async fn read(stream: &mut SplitStream<Socket>, dispatcher: &Dispatcher) -> Opti
     }
 }
 
-/// Writes frames as they come. A peer that does not read is left when its outbox overflows.
+/// Writes frames as they come. A peer that does not read is left when its outbox overflows, or when it has to go.
 async fn write(sink: &mut SplitSink<Socket, Message>, outbox: &Outbox) -> Option<Close> {
     let mut ping_at = Instant::now() + PING_INTERVAL;
     loop {
@@ -109,7 +109,10 @@ async fn write(sink: &mut SplitSink<Socket, Message>, outbox: &Outbox) -> Option
             taken = outbox.take() => taken,
             () = sleep_until(ping_at) => {
                 ping_at += PING_INTERVAL;
-                sink.send(Message::Ping(Default::default())).await.ok()?;
+                tokio::select! {
+                    sent = sink.send(Message::Ping(Default::default())) => sent.ok()?,
+                    close = given_up(outbox) => return Some(close),
+                }
                 continue;
             }
         };
@@ -117,10 +120,20 @@ async fn write(sink: &mut SplitSink<Socket, Message>, outbox: &Outbox) -> Option
             Taken::Close(close) => return Some(close),
             Taken::Frames(frames) => tokio::select! {
                 sent = send_all(sink, frames) => sent.ok()?,
-                close = outbox.overflowed() => return Some(close),
+                close = given_up(outbox) => return Some(close),
             },
         }
     }
+}
+
+/// Resolves when writing must end: at once for a slow consumer; whoever has to go for another reason gets a moment to
+/// read what was said before.
+async fn given_up(outbox: &Outbox) -> Close {
+    let close = outbox.closing().await;
+    if close.reason != SLOW_CONSUMER {
+        sleep(CLOSE_LIMIT).await;
+    }
+    close
 }
 
 async fn send_all(sink: &mut SplitSink<Socket, Message>, frames: Vec<String>) -> Result<(), WsError> {

@@ -1,0 +1,95 @@
+//! A group whose children fail: only the one that fails too often is held back, and not for ever.
+
+use std::time::Duration;
+
+use openclaw_actors::supervision::group::{QUARANTINE, SpawnFn};
+use openclaw_actors::supervision::{
+    Address, ChildSpec, Group, GroupSpec, Intensity, Mail, Restart, Strategy, Supervisor, SupervisorArgs, SupervisorMsg,
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::time::sleep;
+
+enum Msg {
+    Ping(RpcReplyPort<()>),
+    Panic,
+}
+
+struct Fragile;
+
+impl Actor for Fragile {
+    type Msg = Mail<Msg>;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<Self::Msg>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle(&self, _: ActorRef<Self::Msg>, mail: Self::Msg, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        match mail.open() {
+            Msg::Ping(reply) => drop(reply.send(())),
+            Msg::Panic => panic!("injected"),
+        }
+        Ok(())
+    }
+}
+
+const WINDOW: Duration = Duration::from_secs(60);
+
+async fn group() -> (Group<String, Msg>, ActorRef<Mail<SupervisorMsg>>) {
+    let group = Group::new("fragiles");
+    let spawn: SpawnFn<String, Msg> =
+        std::sync::Arc::new(|_, parent| Box::pin(async { Ok(Fragile::spawn_linked(None, Fragile, (), parent).await?.0) }));
+    let of = GroupSpec {
+        child: ChildSpec::new("fragile", Restart::Transient),
+        intensity: Intensity::new(3, WINDOW),
+        mailbox_cap: 8,
+        spawn: Some(spawn),
+    };
+    let children = vec![group.child(ChildSpec::new("fragiles", Restart::Permanent), of)];
+    let args =
+        SupervisorArgs { name: "test", strategy: Strategy::OneForOne, intensity: Intensity::new(0, WINDOW), children };
+    let (root, _) = Supervisor::spawn(None, Supervisor, args).await.unwrap();
+    (group, root)
+}
+
+async fn is_alive(address: &Address<Msg>) -> bool {
+    address.ask(Duration::from_secs(1), Msg::Ping).await.is_ok()
+}
+
+/// Lets a child panic and its supervisor see it.
+async fn panic(address: &Address<Msg>) {
+    address.try_send(Msg::Panic).unwrap();
+    sleep(Duration::from_millis(10)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_keeps_failing_is_held_back_alone_and_comes_back_by_itself() {
+    let (group, _root) = group().await;
+    let failing = group.get_or_start("failing".into()).await.unwrap();
+    let well = group.get_or_start("well".into()).await.unwrap();
+    let well_id = well.current().unwrap().get_id();
+    for _ in 0..3 {
+        panic(&failing).await;
+        assert!(is_alive(&failing).await);
+    }
+    panic(&failing).await;
+    let refused = group.get_or_start("failing".into()).await.unwrap_err();
+    assert!(refused.contains("held back") && refused.contains("injected"), "{refused}");
+    assert!(is_alive(&well).await && well.current().unwrap().get_id() == well_id);
+
+    sleep(QUARANTINE).await;
+    assert!(group.get(&"failing".into()).is_some(), "nobody asked for it: it may have work");
+    assert!(is_alive(&failing).await, "and whoever kept its address reaches it again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_far_apart_are_forgiven() {
+    let (group, _root) = group().await;
+    let failing = group.get_or_start("failing".into()).await.unwrap();
+    for _ in 0..10 {
+        panic(&failing).await;
+        assert!(is_alive(&failing).await);
+        sleep(WINDOW / 3).await;
+    }
+}

@@ -1,0 +1,16 @@
+//! The whole supervision tree with a scripted model and a real database: what goes on, what comes back, what stops when.
+//!
+//! Nothing here waits for time to be enough: every wait is for news, with a deadline. The database has threads of its
+//! own, so the clock runs, except where a test stops it while nothing is on its way.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in tests a failure is a panic")]
+
+mod architecture;
+mod groups;
+mod lanes;
+mod model;
+mod queue_modes;
+mod restarts;
+mod stopping;
+mod turns;
+mod world;
