@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::World;
 use crate::fake_provider::{Outcome, Script};
 use crate::harness::turn::{end_of, events_of, history, is_chat_end, say, send, text_of};
 use crate::harness::{Client, SOON, eventually};
-use crate::World;
 
 const ANSWER: &str = "Hello from the fake provider.";
 const OTHER: &str = "agent:main:other";
@@ -38,7 +38,8 @@ impl Beside {
         let words: Vec<String> = (1..=20).map(|n| format!("word{n}")).collect();
         assert_eq!(text_of(&end["message"]), words.join(" "));
         let of_run = events_of(&frames, &self.run);
-        let seqs: Vec<_> = of_run.iter().filter(|e| e["stream"].is_string()).filter_map(|e| e["seq"].as_u64()).collect();
+        let seqs: Vec<_> =
+            of_run.iter().filter(|e| e["stream"].is_string()).filter_map(|e| e["seq"].as_u64()).collect();
         assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seqs:?}");
         assert_eq!(say(&mut self.client, OTHER, "still here").await, ANSWER);
     }
@@ -176,7 +177,8 @@ async fn a_session_that_keeps_panicking_is_held_back_and_the_gateway_goes_on() {
         }
     }
     let refused = eventually("the session is held back", SOON, async || {
-        let params = json!({ "sessionKey": "main", "message": "x", "idempotencyKey": uuid::Uuid::new_v4().to_string() });
+        let params =
+            json!({ "sessionKey": "main", "message": "x", "idempotencyKey": uuid::Uuid::new_v4().to_string() });
         let answer = client.call("chat.send", params).await;
         (answer["ok"] == false).then(|| answer["error"].clone())
     })

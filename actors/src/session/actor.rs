@@ -95,13 +95,13 @@ impl Actor for SessionActor {
     }
 }
 
-fn load(db: &rusqlite::Connection, key: &SessionKey) -> Result<Loaded, StoreError> {
+fn load(db: &rusqlite::Connection, key: &SessionKey) -> Result<Box<Loaded>, StoreError> {
     let entry = match sessions::get(db, key.as_str())? {
         Some(record) => SessionEntry::from_value(serde_json::from_str(&record.entry)?),
         None => None,
     };
     let open = runs::open(db)?.into_iter().filter(|run| run.session_key == key.as_str()).collect();
-    Ok(Loaded { entry, open })
+    Ok(Box::new(Loaded { entry, open }))
 }
 
 impl SessionState {
@@ -136,7 +136,7 @@ impl SessionState {
     }
 
     /// What an earlier life of the session, or of the gateway, left behind.
-    fn loaded(&mut self, me: &Me, loaded: Loaded) {
+    fn loaded(&mut self, me: &Me, loaded: Box<Loaded>) {
         self.phase = Phase::Idle;
         self.entry = loaded.entry;
         let (running, queued): (Vec<RunRecord>, Vec<RunRecord>) =

@@ -240,6 +240,7 @@ fn accepted_to_wait(state: &mut SessionState, place: usize) {
 /// Starts the next waiting turn, if it is on disk. Returns whether the queue holds the session back.
 pub fn start_next(state: &mut SessionState, me: &Me) -> bool {
     match state.waiting.front() {
+        _ if state.leaving => return false,
         None => return false,
         Some(front) if !front.stored => return true,
         Some(_) => {}
@@ -260,6 +261,7 @@ pub fn start_next(state: &mut SessionState, me: &Me) -> bool {
 
 /// In collect mode the waiting messages become a turn only after a quiet moment.
 pub fn wait_before_collecting(state: &mut SessionState, me: &Me) {
+    state.collect_at = None;
     if queue_mode(state) != QueueMode::Collect || state.waiting.is_empty() {
         return;
     }
@@ -293,8 +295,10 @@ fn abort(state: &mut SessionState, run_id: Option<&str>, cause: AbortCause) -> V
         }
         _ => {
             ended.extend(state.abort_run(cause));
-            if run_id.is_none() {
-                ended.extend(forget_waiting(state));
+            match (run_id, cause) {
+                (Some(_), _) => {}
+                (None, AbortCause::Restart) => state.leaving = true,
+                (None, _) => ended.extend(forget_waiting(state)),
             }
         }
     }
@@ -318,6 +322,9 @@ fn forget(state: &mut SessionState, places: &[usize], cause: AbortCause) -> Vec<
         ended.push(waiting.turn.run_id);
     }
     ended.reverse();
+    if state.waiting.is_empty() {
+        state.collect_at = None;
+    }
     record_dropped(state, &ended);
     ended
 }

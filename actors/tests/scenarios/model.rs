@@ -91,8 +91,11 @@ impl Provider for Scripted {
             if let Some(name) = held {
                 let _ = released.wait_for(|released| released.contains(&name)).await; // gone: the test is over
             }
-            let answer =
-                AssistantMessage { content: vec![Part::text(text)], api: "scripted".into(), ..AssistantMessage::default() };
+            let answer = AssistantMessage {
+                content: vec![Part::text(text)],
+                api: "scripted".into(),
+                ..AssistantMessage::default()
+            };
             Ok(Delta::Done(Box::new(answer)))
         };
         let deltas = stream::iter(first).chain(stream::once(rest));

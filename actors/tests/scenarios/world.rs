@@ -79,7 +79,11 @@ impl World {
                 apply: Arc::new(|_| {}),
             },
             presence: Presence::new("presence", 64),
-            presence_args: PresenceArgs { events: events.clone(), versions: Arc::default(), own: PresenceEntry::default() },
+            presence_args: PresenceArgs {
+                events: events.clone(),
+                versions: Arc::default(),
+                own: PresenceEntry::default(),
+            },
             devices: Devices::new("devices", devices::MAILBOX),
             devices_args: DevicesArgs { store: context.store.clone(), events },
             front: front(&context),
