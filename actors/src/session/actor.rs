@@ -18,7 +18,7 @@ use crate::run::stream::now_ms;
 use crate::session::SessionEntry;
 use crate::store::runs::{RunRecord, RunState};
 use crate::store::{StoreError, runs, sessions};
-use crate::supervision::Mail;
+use crate::supervision::{Ended, Mail, ended};
 
 /// A session without work rests after this long: its actor ends, its rows stay.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(600);
@@ -82,11 +82,7 @@ impl Actor for SessionActor {
         event: SupervisionEvent,
         state: &mut SessionState,
     ) -> Result<(), ActorProcessingErr> {
-        let (cell, reason) = match event {
-            SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
-            SupervisionEvent::ActorTerminated(cell, None, reason) => (cell, reason.unwrap_or_else(|| "killed".into())),
-            _ => return Ok(()),
-        };
+        let Some(Ended { cell, failure: Some(reason) }) = ended(event) else { return Ok(()) };
         if let Some(news) = state.run_went_down(&cell, &reason) {
             state.news(&me, news).await?;
         }

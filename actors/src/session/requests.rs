@@ -61,6 +61,9 @@ fn needs_idle(state: &mut SessionState) -> bool {
 }
 
 fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionReply) {
+    if let Some(admission) = place_of(state, &turn.run_id) {
+        return answer(Some(reply), Ok(admission));
+    }
     if turn.kind == TurnKind::Chat && stop_phrase::is_stop(&turn.text) {
         let ended = abort(state, None, AbortCause::Stop);
         state.context.directory.forget(&turn.run_id);
@@ -90,6 +93,15 @@ fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionRep
         _ if !state.waiting.is_empty() => wait(state, me, turn, false, reply),
         _ => state.begin(me, turn, Some(reply), false, Vec::new()),
     }
+}
+
+/// Where a turn stands that is here already: it was stored, and the session went down before it could say so.
+fn place_of(state: &SessionState, run_id: &str) -> Option<Admission> {
+    if matches!(&state.phase, Phase::Running(running) if running.turn.run_id == run_id) {
+        return Some(Admission::Started);
+    }
+    let is_it = |waiting: &Waiting| waiting.stored && waiting.turn.run_id == run_id;
+    state.waiting.iter().position(is_it).map(|ahead| Admission::Queued { ahead })
 }
 
 /// Settings that hold for one message. The error is the sentence for the person.

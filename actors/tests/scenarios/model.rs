@@ -30,7 +30,9 @@ impl Scripted {
 
     /// Lets the answers to `hold:NAME` go on, now and later.
     pub fn release(&self, name: &str) {
-        self.released.send_modify(|released| drop(released.insert(name.to_owned())));
+        self.released.send_modify(|released| {
+            released.insert(name.to_owned());
+        });
     }
 
     pub fn asked(&self) -> Vec<Vec<String>> {

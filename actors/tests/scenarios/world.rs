@@ -35,7 +35,7 @@ pub struct World {
     pub tree: Tree,
     pub context: Arc<Context>,
     pub model: Scripted,
-    pub dir: TempDir,
+    _dir: TempDir,
 }
 
 impl World {
@@ -90,7 +90,7 @@ impl World {
             context: Arc::clone(&context),
         };
         let tree = tree::start(args).await.unwrap();
-        Self { tree, context, model, dir }
+        Self { tree, context, model, _dir: dir }
     }
 
     /// Asks a session, again while it is just coming back, as the front end does.
