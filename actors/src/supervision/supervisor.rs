@@ -131,9 +131,7 @@ impl Actor for Supervisor {
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
         match exit::ended(event) {
-            Some(Ended { cell, failure: Some(reason) }) => {
-                state.child_ended(&me, &cell, Exit::Abnormal, reason).await
-            }
+            Some(Ended { cell, failure: Some(reason) }) => state.child_ended(&me, &cell, Exit::Abnormal, reason).await,
             Some(Ended { cell, failure: None }) => state.child_ended(&me, &cell, Exit::Normal, "normal".into()).await,
             None => Ok(()),
         }
