@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::World;
 use crate::fake_provider::{Outcome, Script};
 use crate::harness::turn::{end_of, events_of, history, is_chat_end, say, send, text_of};
 use crate::harness::{Client, SOON, eventually};
-use crate::World;
 
 const ANSWER: &str = "Hello from the fake provider.";
 const OTHER: &str = "agent:main:other";
@@ -31,14 +31,15 @@ impl Beside {
     }
 
     /// Its turn came to its end, whole and in order, on a socket that never closed.
-    async fn is_untouched(mut self) {
+    async fn stays_untouched(mut self) {
         let frames = self.client.frames_until("the end", SOON, |frame| is_chat_end(frame, &self.run)).await;
         let end = &frames.last().unwrap()["payload"];
         assert_eq!(end["state"], "final", "{end}");
         let words: Vec<String> = (1..=20).map(|n| format!("word{n}")).collect();
         assert_eq!(text_of(&end["message"]), words.join(" "));
         let of_run = events_of(&frames, &self.run);
-        let seqs: Vec<_> = of_run.iter().filter(|e| e["stream"].is_string()).filter_map(|e| e["seq"].as_u64()).collect();
+        let seqs: Vec<_> =
+            of_run.iter().filter(|e| e["stream"].is_string()).filter_map(|e| e["seq"].as_u64()).collect();
         assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seqs:?}");
         assert_eq!(say(&mut self.client, OTHER, "still here").await, ANSWER);
     }
@@ -83,7 +84,7 @@ async fn a_panic_in_a_run_ends_that_run_and_nothing_else() {
     assert_eq!(said(&history(&mut client, "main").await, "doomed"), 1);
     let rest = client.frames_for(Duration::from_millis(500)).await;
     assert!(!rest.iter().any(|frame| is_chat_end(frame, &run)), "a second end: {rest:?}");
-    beside.is_untouched().await;
+    beside.stays_untouched().await;
 }
 
 #[tokio::test]
@@ -125,7 +126,7 @@ async fn a_session_that_panics_comes_back_with_its_history_and_its_queue() {
     for text in ["before", "doomed", "waiting first", "waiting second"] {
         assert_eq!(said(&messages, text), 1, "{text}: {messages:?}");
     }
-    beside.is_untouched().await;
+    beside.stays_untouched().await;
 }
 
 #[tokio::test]
@@ -154,7 +155,7 @@ async fn a_panic_in_a_connection_closes_only_that_socket() {
     let seqs: Vec<_> = of_run.iter().filter(|e| e["stream"].is_string()).filter_map(|e| e["seq"].as_u64()).collect();
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>(), "every event, in order");
     assert_eq!(of_run.last().unwrap()["state"], "final");
-    beside.is_untouched().await;
+    beside.stays_untouched().await;
     let mut again = world.client().await;
     assert_eq!(say(&mut again, "main", "back").await, ANSWER);
 }
@@ -176,7 +177,8 @@ async fn a_session_that_keeps_panicking_is_held_back_and_the_gateway_goes_on() {
         }
     }
     let refused = eventually("the session is held back", SOON, async || {
-        let params = json!({ "sessionKey": "main", "message": "x", "idempotencyKey": uuid::Uuid::new_v4().to_string() });
+        let params =
+            json!({ "sessionKey": "main", "message": "x", "idempotencyKey": uuid::Uuid::new_v4().to_string() });
         let answer = client.call("chat.send", params).await;
         (answer["ok"] == false).then(|| answer["error"].clone())
     })
@@ -184,7 +186,7 @@ async fn a_session_that_keeps_panicking_is_held_back_and_the_gateway_goes_on() {
     assert_eq!((&refused["code"], &refused["retryable"]), (&json!("UNAVAILABLE"), &json!(true)), "{refused}");
     assert!(refused["message"].as_str().unwrap().contains("held back"), "{refused}");
     assert!(world.gateway.is_healthy());
-    beside.is_untouched().await;
+    beside.stays_untouched().await;
     assert_eq!(said(&history(&mut client, "main").await, "hello"), 1);
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::World;
+use crate::fake_provider::Outcome;
 use crate::harness::client::Closed;
 use crate::harness::turn::{end_of, history, say, send, text_of};
 use crate::harness::{Client, Hello, SOON};
@@ -63,6 +64,22 @@ async fn a_run_that_cannot_finish_gets_its_end_before_the_sockets_close() {
     assert_eq!(client.closed(SOON).await, restart_close());
     assert_eq!(world.gateway.ended(SOON).code, Some(0));
     assert!(started.elapsed() <= Duration::from_secs(35), "took {:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn messages_that_wait_run_after_the_restart() {
+    let mut world = World::start_with(|config| config.set("messages.queue.mode", json!("followup")));
+    let mut client = world.client().await;
+    send(&mut client, "main", "[[script:endless]] talk").await;
+    client.frame("a delta", SOON, |frame| frame["payload"]["state"] == "delta").await;
+    send(&mut client, "main", "waiting first").await;
+    send(&mut client, "main", "waiting second").await;
+    world.gateway.signal(Signal::SIGTERM);
+    assert_eq!(world.gateway.ended(Duration::from_secs(35)).code, Some(0));
+    assert!(world.fake.bodies_about("waiting first").is_empty(), "nothing starts while the gateway goes down");
+    world.gateway.restart();
+    world.fake.wait_for_outcome("waiting second", Outcome::Done, Duration::from_secs(60)).await;
+    assert_eq!(world.fake.bodies_about("waiting first").len(), 2, "in its own turn and in the history of the next");
 }
 
 #[tokio::test]

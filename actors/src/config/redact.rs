@@ -98,7 +98,8 @@ fn redact_at(value: &Value, at: &mut Vec<String>) -> Value {
         Value::String(text) => hidden(at, text).map_or_else(|| value.clone(), Value::String),
         Value::Number(_) if at.last().is_some_and(|key| is_sensitive_name(key)) => Value::String(SENTINEL.to_owned()),
         Value::Object(object)
-            if secret_ref::looks_like_ref(value) && object.keys().all(|key| secret_ref::KEYS.contains(&key.as_str())) =>
+            if secret_ref::looks_like_ref(value)
+                && object.keys().all(|key| secret_ref::KEYS.contains(&key.as_str())) =>
         {
             value.clone()
         }

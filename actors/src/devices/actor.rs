@@ -1,7 +1,7 @@
 //! The devices actor: the one place that changes pairing records.
 //!
 //! Records are read once and kept in memory; every change goes to disk before it is answered. When a change cannot be
-//! stored the actor fails, and its next life reads what is on disk. Requests to pair live in memory only: they expire
+//! stored, what is on disk is read again. Requests to pair live in memory only: they expire
 //! within minutes, and a device that still wants in asks again.
 
 use std::collections::HashMap;
@@ -77,7 +77,8 @@ impl Actor for DevicesActor {
 
     async fn pre_start(&self, me: Me, args: DevicesArgs) -> Result<DevicesState, ActorProcessingErr> {
         let (paired, pending, watchers) = (HashMap::new(), HashMap::new(), TaskSet::default());
-        let mut state = DevicesState { args, loaded: false, writes: 0, deferred: Vec::new(), paired, pending, watchers };
+        let mut state =
+            DevicesState { args, loaded: false, writes: 0, deferred: Vec::new(), paired, pending, watchers };
         state.load(&me, Duration::ZERO);
         Ok(state)
     }
@@ -301,14 +302,18 @@ impl DevicesState {
         // Nobody mints what it does not hold, and a token that was taken away comes back only by an admin's hand.
         let may = |record: &Paired| {
             let Some(old) = record.tokens.get(&role) else { return false };
-            let held = |scope: &String| Scope::parse(scope).is_some_and(|wanted| approver.scopes.iter().any(|s| s.covers(wanted)));
+            let held = |scope: &String| {
+                Scope::parse(scope).is_some_and(|wanted| approver.scopes.iter().any(|s| s.covers(wanted)))
+            };
             approver.is_admin() || (old.revoked_at_ms.is_none() && scopes.unwrap_or(&old.scopes).iter().all(held))
         };
         let rotated =
-            self.paired.get(device_id).filter(|record| approver.may_touch(device_id) && may(record)).cloned().and_then(|mut record| {
-                let token = token::rotate(&mut record, role, scopes, now_ms(), &mut random)?;
-                Some((record, token))
-            });
+            self.paired.get(device_id).filter(|record| approver.may_touch(device_id) && may(record)).cloned().and_then(
+                |mut record| {
+                    let token = token::rotate(&mut record, role, scopes, now_ms(), &mut random)?;
+                    Some((record, token))
+                },
+            );
         match rotated {
             Some((record, token)) => self.store(me, record, reply, move |_| Ok(token)),
             None => {

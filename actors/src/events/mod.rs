@@ -11,7 +11,7 @@ pub mod outbox;
 
 pub use actor::{MAILBOX, child, uncounted};
 pub use message::{Audience, ConnId, Entitlement, Event, EventsMsg, Need, Subscriber, needs};
-pub use outbox::{Close, Outbox, Taken};
+pub use outbox::{Close, Outbox, SLOW_CONSUMER, Taken};
 
 /// Where the hub is reached.
 pub type Events = crate::supervision::Address<EventsMsg>;

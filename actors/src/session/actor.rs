@@ -18,7 +18,7 @@ use crate::run::stream::now_ms;
 use crate::session::SessionEntry;
 use crate::store::runs::{RunRecord, RunState};
 use crate::store::{StoreError, runs, sessions};
-use crate::supervision::Mail;
+use crate::supervision::{Ended, Mail, ended};
 
 /// A session without work rests after this long: its actor ends, its rows stay.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(600);
@@ -82,11 +82,7 @@ impl Actor for SessionActor {
         event: SupervisionEvent,
         state: &mut SessionState,
     ) -> Result<(), ActorProcessingErr> {
-        let (cell, reason) = match event {
-            SupervisionEvent::ActorFailed(cell, error) => (cell, error.to_string()),
-            SupervisionEvent::ActorTerminated(cell, None, reason) => (cell, reason.unwrap_or_else(|| "killed".into())),
-            _ => return Ok(()),
-        };
+        let Some(Ended { cell, failure: Some(reason) }) = ended(event) else { return Ok(()) };
         if let Some(news) = state.run_went_down(&cell, &reason) {
             state.news(&me, news).await?;
         }
@@ -95,13 +91,13 @@ impl Actor for SessionActor {
     }
 }
 
-fn load(db: &rusqlite::Connection, key: &SessionKey) -> Result<Loaded, StoreError> {
+fn load(db: &rusqlite::Connection, key: &SessionKey) -> Result<Box<Loaded>, StoreError> {
     let entry = match sessions::get(db, key.as_str())? {
         Some(record) => SessionEntry::from_value(serde_json::from_str(&record.entry)?),
         None => None,
     };
     let open = runs::open(db)?.into_iter().filter(|run| run.session_key == key.as_str()).collect();
-    Ok(Loaded { entry, open })
+    Ok(Box::new(Loaded { entry, open }))
 }
 
 impl SessionState {
@@ -136,7 +132,7 @@ impl SessionState {
     }
 
     /// What an earlier life of the session, or of the gateway, left behind.
-    fn loaded(&mut self, me: &Me, loaded: Loaded) {
+    fn loaded(&mut self, me: &Me, loaded: Box<Loaded>) {
         self.phase = Phase::Idle;
         self.entry = loaded.entry;
         let (running, queued): (Vec<RunRecord>, Vec<RunRecord>) =

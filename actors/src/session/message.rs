@@ -40,7 +40,7 @@ pub enum SessionMsg {
 
 /// What a session learns from the store, its run and its clock.
 pub enum News {
-    Loaded(Result<Loaded, StoreError>),
+    Loaded(Result<Box<Loaded>, StoreError>),
     /// The turn in `Accepting` is on disk, or its id was known.
     Accepted(Result<Option<RunRecord>, StoreError>),
     /// A turn that waits, or that steers the run, is on disk.

@@ -61,6 +61,9 @@ fn needs_idle(state: &mut SessionState) -> bool {
 }
 
 fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionReply) {
+    if let Some(admission) = place_of(state, &turn.run_id) {
+        return answer(Some(reply), Ok(admission));
+    }
     if turn.kind == TurnKind::Chat && stop_phrase::is_stop(&turn.text) {
         let ended = abort(state, None, AbortCause::Stop);
         state.context.directory.forget(&turn.run_id);
@@ -90,6 +93,15 @@ fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionRep
         _ if !state.waiting.is_empty() => wait(state, me, turn, false, reply),
         _ => state.begin(me, turn, Some(reply), false, Vec::new()),
     }
+}
+
+/// Where a turn stands that is here already: it was stored, and the session went down before it could say so.
+fn place_of(state: &SessionState, run_id: &str) -> Option<Admission> {
+    if matches!(&state.phase, Phase::Running(running) if running.turn.run_id == run_id) {
+        return Some(Admission::Started);
+    }
+    let is_it = |waiting: &Waiting| waiting.stored && waiting.turn.run_id == run_id;
+    state.waiting.iter().position(is_it).map(|ahead| Admission::Queued { ahead })
 }
 
 /// Settings that hold for one message. The error is the sentence for the person.
@@ -240,6 +252,7 @@ fn accepted_to_wait(state: &mut SessionState, place: usize) {
 /// Starts the next waiting turn, if it is on disk. Returns whether the queue holds the session back.
 pub fn start_next(state: &mut SessionState, me: &Me) -> bool {
     match state.waiting.front() {
+        _ if state.leaving => return false,
         None => return false,
         Some(front) if !front.stored => return true,
         Some(_) => {}
@@ -260,6 +273,7 @@ pub fn start_next(state: &mut SessionState, me: &Me) -> bool {
 
 /// In collect mode the waiting messages become a turn only after a quiet moment.
 pub fn wait_before_collecting(state: &mut SessionState, me: &Me) {
+    state.collect_at = None;
     if queue_mode(state) != QueueMode::Collect || state.waiting.is_empty() {
         return;
     }
@@ -293,8 +307,10 @@ fn abort(state: &mut SessionState, run_id: Option<&str>, cause: AbortCause) -> V
         }
         _ => {
             ended.extend(state.abort_run(cause));
-            if run_id.is_none() {
-                ended.extend(forget_waiting(state));
+            match (run_id, cause) {
+                (Some(_), _) => {}
+                (None, AbortCause::Restart) => state.leaving = true,
+                (None, _) => ended.extend(forget_waiting(state)),
             }
         }
     }
@@ -318,6 +334,9 @@ fn forget(state: &mut SessionState, places: &[usize], cause: AbortCause) -> Vec<
         ended.push(waiting.turn.run_id);
     }
     ended.reverse();
+    if state.waiting.is_empty() {
+        state.collect_at = None;
+    }
     record_dropped(state, &ended);
     ended
 }

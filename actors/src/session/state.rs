@@ -50,6 +50,8 @@ pub struct SessionState {
     /// Waiting messages are being collected until then, milliseconds since the epoch.
     pub collect_at: Option<i64>,
     pub idle_armed: bool,
+    /// The gateway goes down: what waits is for its next life.
+    pub leaving: bool,
 }
 
 /// What a session is doing. All but `Idle` and `Running` are short: a step is on its way to disk.
@@ -129,6 +131,7 @@ impl SessionState {
             timer: 0,
             collect_at: None,
             idle_armed: false,
+            leaving: false,
         }
     }
 
@@ -259,7 +262,10 @@ impl SessionState {
         let mut entry = self.entry.clone().unwrap_or_else(|| SessionEntry::new(new_session_id(), now));
         apply_end(&mut entry, &end, now, started_at);
         let kept = |turn: &&Turn| self.waiting.iter().any(|waiting| waiting.turn.run_id == turn.run_id);
-        let follow_ups: Vec<Turn> = end.unsteered.iter().filter(|turn| !kept(turn)).map(as_new_turn).collect();
+        // Whoever stops a run means what was said into it as well.
+        let stopped = matches!(&end.outcome, Outcome::Aborted { cause: AbortCause::Rpc | AbortCause::Stop, .. });
+        let unsteered = end.unsteered.iter().filter(|turn| !stopped && !kept(turn));
+        let follow_ups: Vec<Turn> = unsteered.map(as_new_turn).collect();
         let rows: Result<Vec<RunRecord>, StoreError> = follow_ups
             .iter()
             .map(|turn| step::run_record(&self.key, &entry.session_id, turn, RunState::Queued, now))

@@ -168,6 +168,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         files::replace(&dir.path().join(FILE), b"garbage garbage garbage garbage").unwrap();
         let (_, salvage) = open_writer(dir.path(), "t").unwrap();
-        assert_eq!(salvage, Some(Salvage { kept: dir.path().join(format!("{FILE}.corrupt.t")), restored: false, bad_backup: None }));
+        assert_eq!(
+            salvage,
+            Some(Salvage { kept: dir.path().join(format!("{FILE}.corrupt.t")), restored: false, bad_backup: None })
+        );
     }
 }

@@ -15,6 +15,7 @@ use futures::future::{BoxFuture, join_all};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent};
 use tokio::time::Instant;
 
+use super::exit::{self, Ended};
 use super::mailbox::{Address, Mail};
 use super::restart::{self, Exit, Window};
 use super::spec::{Child, ChildSpec, Intensity, StartFn};
@@ -204,16 +205,8 @@ impl<K: Key, M: Send + 'static> Actor for GroupActor<K, M> {
         event: SupervisionEvent,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorTerminated(cell, Some(_), _) => state.ended(&me, &cell, None).await,
-            SupervisionEvent::ActorTerminated(cell, None, reason) => {
-                let reason = reason.unwrap_or_else(|| "killed".into());
-                state.ended(&me, &cell, Some(reason)).await;
-            }
-            SupervisionEvent::ActorFailed(cell, error) => {
-                state.ended(&me, &cell, Some(error.to_string())).await;
-            }
-            _ => {}
+        if let Some(Ended { cell, failure }) = exit::ended(event) {
+            state.ended(&me, &cell, failure).await;
         }
         Ok(())
     }

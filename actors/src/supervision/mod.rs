@@ -4,6 +4,7 @@
 //! escalation, back-off, ordered start and stop with deadlines, addresses that survive a restart, and tasks with owners.
 //!
 //! * `spec` – what a supervisor is told about a child
+//! * `exit` – how a child ended
 //! * `restart` – the decisions, as plain functions
 //! * `supervisor` – a fixed list of children
 //! * `group` – many children of one kind, by key
@@ -11,6 +12,7 @@
 //! * `task` – the one place that starts tasks and threads
 //! * `stop` – ask, wait, kill
 
+mod exit;
 pub mod group;
 pub mod mailbox;
 pub mod restart;
@@ -19,6 +21,7 @@ mod stop;
 pub mod supervisor;
 pub mod task;
 
+pub use exit::{Ended, ended};
 pub use group::{Group, GroupSpec};
 pub use mailbox::{Address, Mail, Unavailable};
 pub use spec::{Child, ChildSpec, Intensity, Restart, StartFn, Strategy};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent};
 use tokio::time::Instant;
 
+use super::exit::{self, Ended};
 use super::mailbox::{Address, Mail};
 use super::restart::{self, Exit, Window};
 use super::spec::{Child, ChildSpec, Intensity, StartFn, Strategy};
@@ -129,15 +130,10 @@ impl Actor for Supervisor {
         event: SupervisionEvent,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        match event {
-            SupervisionEvent::ActorTerminated(cell, last, reason) => {
-                let exit = if last.is_some() { Exit::Normal } else { Exit::Abnormal };
-                state.child_ended(&me, &cell, exit, reason.unwrap_or_else(|| "normal".into())).await
-            }
-            SupervisionEvent::ActorFailed(cell, error) => {
-                state.child_ended(&me, &cell, Exit::Abnormal, error.to_string()).await
-            }
-            _ => Ok(()),
+        match exit::ended(event) {
+            Some(Ended { cell, failure: Some(reason) }) => state.child_ended(&me, &cell, Exit::Abnormal, reason).await,
+            Some(Ended { cell, failure: None }) => state.child_ended(&me, &cell, Exit::Normal, "normal".into()).await,
+            None => Ok(()),
         }
     }
 

@@ -38,8 +38,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 async fn group() -> (Group<String, Msg>, ActorRef<Mail<SupervisorMsg>>) {
     let group = Group::new("fragiles");
-    let spawn: SpawnFn<String, Msg> =
-        std::sync::Arc::new(|_, parent| Box::pin(async { Ok(Fragile::spawn_linked(None, Fragile, (), parent).await?.0) }));
+    let spawn: SpawnFn<String, Msg> = std::sync::Arc::new(|_, parent| {
+        Box::pin(async { Ok(Fragile::spawn_linked(None, Fragile, (), parent).await?.0) })
+    });
     let of = GroupSpec {
         child: ChildSpec::new("fragile", Restart::Transient),
         intensity: Intensity::new(3, WINDOW),

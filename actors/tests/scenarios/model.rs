@@ -30,7 +30,9 @@ impl Scripted {
 
     /// Lets the answers to `hold:NAME` go on, now and later.
     pub fn release(&self, name: &str) {
-        self.released.send_modify(|released| drop(released.insert(name.to_owned())));
+        self.released.send_modify(|released| {
+            released.insert(name.to_owned());
+        });
     }
 
     pub fn asked(&self) -> Vec<Vec<String>> {
@@ -91,8 +93,11 @@ impl Provider for Scripted {
             if let Some(name) = held {
                 let _ = released.wait_for(|released| released.contains(&name)).await; // gone: the test is over
             }
-            let answer =
-                AssistantMessage { content: vec![Part::text(text)], api: "scripted".into(), ..AssistantMessage::default() };
+            let answer = AssistantMessage {
+                content: vec![Part::text(text)],
+                api: "scripted".into(),
+                ..AssistantMessage::default()
+            };
             Ok(Delta::Done(Box::new(answer)))
         };
         let deltas = stream::iter(first).chain(stream::once(rest));

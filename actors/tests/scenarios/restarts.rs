@@ -58,6 +58,17 @@ async fn a_killed_session_reports_its_run_as_interrupted_and_runs_what_waited() 
 }
 
 #[tokio::test]
+async fn a_killed_run_ends_as_failed_and_its_session_goes_on() {
+    let world = World::start().await;
+    let live = world.hold(MAIN, "never").await;
+    let session = world.cell(MAIN);
+    children(&session)[0].kill();
+    assert!(failure(&live).await.starts_with("the run went down"));
+    assert!(world.say(MAIN, "go on").await.ends_with("go on"));
+    assert_eq!(world.cell(MAIN).get_id(), session.get_id());
+}
+
+#[tokio::test]
 async fn a_message_sent_again_to_a_session_that_comes_back_keeps_those_who_wait_for_it() {
     let config = json!({ "messages": { "queue": { "mode": "followup" } } });
     let world = World::start_with(config, |_| Vec::new()).await;
@@ -66,9 +77,10 @@ async fn a_message_sent_again_to_a_session_that_comes_back_keeps_those_who_wait_
     let (ticket, _) = world.submit(MAIN, waiting.clone()).await;
     world.cell(MAIN).kill();
     let (_, again) = world.submit(MAIN, waiting).await;
-    assert!(matches!(again, Ok(Admission::Known(_))), "{again:?}");
+    assert!(matches!(again, Ok(Admission::Started | Admission::Queued { .. })), "{again:?}");
     world.model.release("waiting");
     assert!(completed(&ticket).await.ends_with("hold:waiting"));
+    assert_eq!(world.model.asked_about("hold:waiting"), 1);
 }
 
 #[tokio::test]

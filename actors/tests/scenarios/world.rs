@@ -35,7 +35,7 @@ pub struct World {
     pub tree: Tree,
     pub context: Arc<Context>,
     pub model: Scripted,
-    pub dir: TempDir,
+    _dir: TempDir,
 }
 
 impl World {
@@ -79,14 +79,18 @@ impl World {
                 apply: Arc::new(|_| {}),
             },
             presence: Presence::new("presence", 64),
-            presence_args: PresenceArgs { events: events.clone(), versions: Arc::default(), own: PresenceEntry::default() },
+            presence_args: PresenceArgs {
+                events: events.clone(),
+                versions: Arc::default(),
+                own: PresenceEntry::default(),
+            },
             devices: Devices::new("devices", devices::MAILBOX),
             devices_args: DevicesArgs { store: context.store.clone(), events },
             front: front(&context),
             context: Arc::clone(&context),
         };
         let tree = tree::start(args).await.unwrap();
-        Self { tree, context, model, dir }
+        Self { tree, context, model, _dir: dir }
     }
 
     /// Asks a session, again while it is just coming back, as the front end does.

@@ -84,16 +84,6 @@ impl Method {
     pub fn verified_secret(self) -> bool {
         matches!(self, Self::Token | Self::Password)
     }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Token => "token",
-            Self::Password => "password",
-            Self::TrustedProxy => "trusted-proxy",
-            Self::DeviceToken => "device-token",
-        }
-    }
 }
 
 /// The mode's name in the configuration and in `hello-ok`.

@@ -39,7 +39,7 @@ async fn handle(services: Arc<Services>, peer: SocketAddr, request: Request<Body
     }
     match request.uri().path() {
         "/health" | "/healthz" => probes::live(request.method()),
-        "/ready" | "/readyz" => probes::ready(&services, peer, &request).await,
+        "/ready" | "/readyz" => probes::ready(&services, peer, request.method(), request.headers()).await,
         "/startupz" => probes::started(&services, request.method()),
         path if path.starts_with("/v1/") => endpoints::handle(services, peer, request).await,
         _ => answer::text(StatusCode::NOT_FOUND, "Not Found"),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::body::Body;
-use axum::http::{Method, Request, Response, StatusCode};
+use axum::http::{HeaderMap, Method, Response, StatusCode};
 use serde_json::json;
 
 use super::{answer, auth, is_read};
@@ -19,8 +19,7 @@ pub fn live(method: &Method) -> Response<Body> {
 }
 
 /// The gateway takes work. Details only for local callers and holders of the secret.
-pub async fn ready(services: &Services, peer: SocketAddr, request: &Request<Body>) -> Response<Body> {
-    let method = request.method();
+pub async fn ready(services: &Services, peer: SocketAddr, method: &Method, headers: &HeaderMap) -> Response<Body> {
     if !is_read(method) {
         return answer::wrong_method("GET, HEAD");
     }
@@ -30,9 +29,9 @@ pub async fn ready(services: &Services, peer: SocketAddr, request: &Request<Body
             .filter_map(|(fails, name)| fails.then_some(name))
             .collect();
     let status = if failing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let facts = RequestFacts::new(peer.ip(), request.headers(), &services.config.load().settings.gateway);
+    let facts = RequestFacts::new(peer.ip(), headers, &services.config.load().settings.gateway);
     let mut payload = json!({ "ready": failing.is_empty() });
-    if facts.is_local_direct() || auth::is_authorised(services, &facts, request.headers()).await {
+    if facts.is_local_direct() || auth::is_authorised(services, &facts, headers).await {
         payload["failing"] = json!(failing);
         payload["uptimeMs"] = json!(services.uptime_ms());
         if let Some(report) = services.health.cache.latest() {
