@@ -150,6 +150,19 @@ async fn a_repeated_key_starts_nothing_new() {
 }
 
 #[tokio::test]
+async fn the_same_text_to_a_session_that_is_busy_with_it_is_in_flight() {
+    let world = World::start();
+    let mut client = world.client().await;
+    let run = send(&mut client, "main", "[[script:slow]] once").await;
+    let again = json!({ "sessionKey": "main", "message": "[[script:slow]] once", "idempotencyKey": "another-key" });
+    let answer = client.ask("chat.send", again).await;
+    assert_eq!(answer, json!({ "runId": run, "status": "in_flight" }));
+    end_of(&mut client, &run, SOON).await;
+    assert_eq!(world.fake.bodies_about("once").len(), 1);
+    assert_eq!(history(&mut client, "main").await.len(), 2);
+}
+
+#[tokio::test]
 async fn an_abort_ends_the_run_once_keeps_the_partial_text_and_drops_the_request() {
     let world = World::start();
     let mut client = world.client().await;
