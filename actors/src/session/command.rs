@@ -19,10 +19,6 @@ pub enum Command {
     Stop,
     /// The provider to list, or nothing.
     Models(String),
-    /// `None` asks how it stands.
-    Usage(Result<Option<UsageMode>, String>),
-    /// What the summary should look after.
-    Compact(String),
     /// Settings, from left to right. An empty message stores and confirms them; otherwise they hold for that message
     /// only.
     Directives {
@@ -53,28 +49,6 @@ pub enum Setting<T> {
     Default,
     /// A word that is no value.
     Unknown(String),
-}
-
-/// The line about usage under each answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UsageMode {
-    Off,
-    Tokens,
-    Full,
-    /// Not a setting: sums up what the session cost.
-    Cost,
-}
-
-impl UsageMode {
-    pub fn parse(text: &str) -> Option<Self> {
-        Some(match text.to_lowercase().as_str() {
-            "off" => Self::Off,
-            "tokens" | "on" => Self::Tokens,
-            "full" => Self::Full,
-            "cost" => Self::Cost,
-            _ => return None,
-        })
-    }
 }
 
 /// One command as help and `commands.list` show it.
@@ -131,8 +105,6 @@ pub fn parse(text: &str, triggers: &[String]) -> Option<Command> {
         Some("whoami") => Command::WhoAmI,
         Some("stop") => Command::Stop,
         Some("models") => Command::Models(args.to_owned()),
-        Some("usage") => Command::Usage(usage(args)),
-        Some("compact") => Command::Compact(args.to_owned()),
         Some("think" | "model" | "queue") => directives(text),
         // `/new` and `/reset` count only as configured triggers
         _ => Command::Other { name, args: args.to_owned() },
@@ -197,13 +169,6 @@ fn canonical(name: &str) -> Option<&'static str> {
     COMMANDS.iter().find(|command| command.name == name || command.aliases.contains(&name)).map(|command| command.name)
 }
 
-fn usage(args: &str) -> Result<Option<UsageMode>, String> {
-    match args {
-        "" => Ok(None),
-        args => UsageMode::parse(args).map(Some).ok_or_else(|| args.to_owned()),
-    }
-}
-
 /// Reads directives until something else comes; that is the message.
 fn directives(text: &str) -> Command {
     let mut list = Vec::new();
@@ -243,10 +208,10 @@ fn setting<T>(word: &str, parse: impl Fn(&str) -> Option<T>) -> Setting<T> {
 pub fn is_immediate(command: &Command) -> bool {
     match command {
         Command::Status | Command::Help | Command::Commands | Command::WhoAmI | Command::Stop => true,
-        Command::Models(_) | Command::Usage(_) => true,
+        Command::Models(_) => true,
         Command::Directives { message, .. } => message.is_empty(),
         Command::Reset(reset) => reset.kind != ResetKind::SoftReset && reset.rest.is_empty(),
-        Command::Compact(_) | Command::Other { .. } => false,
+        Command::Other { .. } => false,
     }
 }
 
@@ -270,10 +235,7 @@ mod tests {
             ("/id", Some(Command::WhoAmI)),
             ("/stop", Some(Command::Stop)),
             ("/models: openai", Some(Command::Models("openai".into()))),
-            ("/usage", Some(Command::Usage(Ok(None)))),
-            ("/usage Full", Some(Command::Usage(Ok(Some(UsageMode::Full))))),
-            ("/usage never", Some(Command::Usage(Err("never".into())))),
-            ("/compact keep names", Some(Command::Compact("keep names".into()))),
+            ("/usage Full", other("usage", "Full")),
             ("/new", Some(Command::Reset(ResetCommand { kind: ResetKind::New, rest: String::new() }))),
             ("/deploy now", other("deploy", "now")),
             ("/etc/hosts is broken", None),

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
-use super::client::ClientFacts;
+use super::client::{ClientFacts, Preauth};
 use super::io::{PREAUTH_MESSAGE_MAX, Socket};
 use super::membership::Membership;
 use super::talk::close_for;
@@ -53,16 +53,17 @@ const EVENTS: [&str; 16] = [
 /// Why there is no connection: how the socket is closed, if anybody is left to be told.
 type Refusal = Option<Close>;
 
-/// Takes a socket from its first byte to `hello-ok`.
+/// Takes a socket from its first byte to `hello-ok`. Until the client is known it keeps its place among the strangers.
 pub async fn perform(
     services: &Arc<Services>,
     conn: &ConnId,
     socket: &mut Socket,
     request: &RequestFacts,
+    preauth: Preauth,
 ) -> Result<Membership, Refusal> {
     let limit = Duration::from_millis(services.config.load().settings.gateway.handshake_timeout_ms);
     let deadline = Instant::now() + limit;
-    match timeout_at(deadline, negotiate(services, conn, socket, request)).await {
+    match timeout_at(deadline, negotiate(services, conn, socket, request, preauth)).await {
         Ok(outcome) => outcome,
         Err(_) => {
             tracing::info!(target: "gateway/ws", %conn, "handshake timeout");
@@ -76,13 +77,17 @@ async fn negotiate(
     conn: &ConnId,
     socket: &mut Socket,
     request: &RequestFacts,
+    preauth: Preauth,
 ) -> Result<Membership, Refusal> {
     let nonce = Uuid::new_v4().to_string();
     let challenge = Challenge { nonce: nonce.clone(), ts: u64::try_from(now_ms()).unwrap_or_default() };
     send(socket, json!({ "type": "event", "event": "connect.challenge", "payload": challenge })).await?;
     let (id, params) = first_request(socket).await?;
     match admit(services, conn, request, &params, &nonce).await {
-        Ok((facts, token)) => welcome(services, socket, &id, facts, token, &params).await,
+        Ok((facts, token)) => {
+            drop(preauth); // before the client hears that it is known
+            welcome(services, socket, &id, facts, token, &params).await
+        }
         Err((error, code, reason)) => {
             tracing::warn!(
                 target: "gateway/ws", %conn, client = %params.client.id, mode = %params.client.mode,

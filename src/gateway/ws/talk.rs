@@ -46,8 +46,7 @@ pub async fn serve(services: Arc<Services>, visitor: Visitor) {
         Err(_) => return tracing::debug!("a WebSocket upgrade did not complete in time"),
     };
     let mut socket = io::socket(upgraded).await;
-    let outcome = handshake::perform(&services, &conn, &mut socket, &facts).await;
-    drop(preauth);
+    let outcome = handshake::perform(&services, &conn, &mut socket, &facts, preauth).await;
     let (mut sink, mut stream) = match outcome {
         Ok(member) => {
             socket.get_mut().lift();
