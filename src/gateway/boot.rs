@@ -46,6 +46,8 @@ use crate::cli::gateway::run::RunOptions;
 const PRESENCE_MAILBOX: usize = 1024;
 /// How long a session may take to read what the last time left.
 const RECOVER_LIMIT: Duration = Duration::from_secs(10);
+/// How long the log may take to write its first line.
+const LOG_LIMIT: Duration = Duration::from_millis(200);
 
 /// The running gateway.
 pub struct Gateway {
@@ -167,9 +169,9 @@ fn announce(services: &Services, sockets: &Sockets) {
             tracing::info!(target: "gateway", "http server listening on {address}");
         }
     }
-    match services.log.current_file() {
-        Some(file) => tracing::info!(target: "gateway", "log file: {}", file.display()),
-        None => tracing::info!(target: "gateway", "log file: none"),
+    services.log.flush(LOG_LIMIT); // the file's name is known with its first line
+    if let Some(file) = services.log.current_file() {
+        tracing::info!(target: "gateway", "log file: {}", file.display());
     }
 }
 

@@ -29,8 +29,8 @@ const DETECTION_WAIT: Duration = Duration::from_millis(300);
 const LIST_BYTES_MAX: usize = 1024 * 1024;
 
 const NOT_CONFIGURED: &str = "No model is configured yet, so this is only an echo.\n\n\
-    To get real answers, set an API key such as ANTHROPIC_API_KEY or OPENAI_API_KEY and restart, run `openclaw onboard`, \
-    or start Ollama or LM Studio on this machine.";
+    To get real answers, set an API key such as ANTHROPIC_API_KEY or OPENAI_API_KEY and restart, \
+    name a model with `openclaw config set agents.defaults.model`, or start Ollama or LM Studio on this machine.";
 
 /// Answers with how to configure a model and with what was said. Never fails, needs no network.
 #[derive(Debug, Clone, Copy)]

@@ -26,7 +26,7 @@ pub fn sentence(running: bool, mode: ReloadMode, changed: &[KeyPath]) -> &'stati
 
 fn of_plan(plan: &ReloadPlan) -> &'static str {
     match (plan.needs_restart.is_empty(), plan.ignored.is_empty()) {
-        (false, _) => "The gateway will restart itself.",
+        (false, _) => "Restart the gateway to apply it.",
         (true, false) => "Restart the gateway to apply.",
         (true, true) => "Applied by the running gateway.",
     }
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn the_sentence_follows_the_reload_plan() {
         assert_eq!(say(ReloadMode::Hybrid, "agents.defaults.model"), "Applied by the running gateway.");
-        assert_eq!(say(ReloadMode::Hybrid, "gateway.port"), "The gateway will restart itself.");
+        assert_eq!(say(ReloadMode::Hybrid, "gateway.port"), "Restart the gateway to apply it.");
         assert_eq!(say(ReloadMode::Hot, "gateway.port"), "Restart the gateway to apply.");
         assert_eq!(say(ReloadMode::Off, "agents.defaults.model"), "Restart the gateway to apply.");
         let down = sentence(false, ReloadMode::Hybrid, &[vec!["gateway".into(), "port".into()]]);

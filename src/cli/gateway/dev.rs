@@ -39,7 +39,8 @@ pub fn prepare(context: &Context, by_flag: bool, reset: bool) -> Result<(), Fail
         if let Some(dir) = paths.config_path.parent() {
             files::ensure_dir(dir)?;
         }
-        let text = serde_json::to_string_pretty(&config(&workspace, &random_token())).unwrap_or_default();
+        let text =
+            serde_json::to_string_pretty(&config(&workspace, &random_token(), paths.port_default)).unwrap_or_default();
         files::replace(&paths.config_path, format!("{text}\n").as_bytes())?;
         context.output.note(format!("Dev config ready: {}", context.show(&paths.config_path)));
     }
@@ -50,9 +51,9 @@ pub fn prepare(context: &Context, by_flag: bool, reset: bool) -> Result<(), Fail
     Ok(())
 }
 
-fn config(workspace: &Path, token: &str) -> Value {
+fn config(workspace: &Path, token: &str, port: u16) -> Value {
     json!({
-        "gateway": { "mode": "local", "bind": "loopback", "auth": { "mode": "token", "token": token } },
+        "gateway": { "mode": "local", "port": port, "bind": "loopback", "auth": { "mode": "token", "token": token } },
         "agents": {
             "defaults": { "workspace": workspace, "skipBootstrap": true },
             "list": [{
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_configuration_starts_on_loopback_with_a_token() {
-        let config = config(Path::new("/w"), "abc");
+        let config = config(Path::new("/w"), "abc", 19001);
         assert_eq!(config.pointer("/gateway/mode"), Some(&json!("local")));
         assert_eq!(config.pointer("/gateway/bind"), Some(&json!("loopback")));
         assert_eq!(config.pointer("/gateway/auth/token"), Some(&json!("abc")));
