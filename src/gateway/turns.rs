@@ -27,9 +27,7 @@ pub async fn submit(
     turn: Turn,
     owner: Option<Arc<str>>,
 ) -> Result<Submitted, ErrorShape> {
-    if services.draining() {
-        return Err(ErrorShape::retry_after("Gateway is draining for restart; new tasks are not accepted", 1_500));
-    }
+    refuse_while_draining(services)?;
     let directory = &services.context.directory;
     let ticket = match directory.register(&turn.run_id, key.as_str(), turn.accepted_at, owner) {
         Ok(ticket) => ticket,
@@ -67,6 +65,14 @@ impl Drop for Held<'_> {
             self.directory.forget(self.run_id);
         }
     }
+}
+
+/// Nothing new begins while the gateway goes down.
+pub fn refuse_while_draining(services: &Services) -> Result<(), ErrorShape> {
+    if services.draining() {
+        return Err(ErrorShape::retry_after("Gateway is draining for restart; new tasks are not accepted", 1_500));
+    }
+    Ok(())
 }
 
 /// A session's refusal as clients are told.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::World;
 use crate::harness::client::{ALL_SCOPES, Closed};
 use crate::harness::device::Claim;
-use crate::harness::{Client, Device, Hello, SOON, TOKEN};
+use crate::harness::{Client, Device, Hello, SOON, TOKEN, eventually};
 
 /// Epoch milliseconds of the wall clock.
 fn now_ms() -> i64 {
@@ -338,6 +338,17 @@ async fn who_does_not_connect_in_time_is_closed() {
     let mut client = Client::open(&world.gateway.ws(), &[]).await;
     let closed = client.closed(Duration::from_secs(5)).await;
     assert_eq!(closed, Closed { code: 1000, reason: String::new() });
+}
+
+#[tokio::test]
+async fn more_clients_than_configured_are_refused_until_one_leaves() {
+    let world = World::start_with(|config| config.set("gateway.maxConnections", json!(2)));
+    let mut first = world.client().await;
+    let second = world.client().await;
+    assert_eq!(Client::try_open(&world.gateway.ws(), &[]).await.err(), Some(503));
+    first.ask("health", json!({})).await;
+    drop(second);
+    eventually("a place is free", SOON, async || Client::try_open(&world.gateway.ws(), &[]).await.ok()).await;
 }
 
 #[tokio::test]

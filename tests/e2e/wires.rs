@@ -152,3 +152,12 @@ async fn an_answer_without_any_text_is_no_success() {
         assert!(end["state"] == "error" && text.contains("couldn't generate a response"), "{api}: {end}");
     }
 }
+
+#[tokio::test]
+async fn the_configured_depth_of_thinking_reaches_the_model() {
+    let world = World::start_with(|config| config.set("agents.defaults.thinkingDefault", json!("high")));
+    let mut client = world.client().await;
+    say(&mut client, "main", "think about it").await;
+    let sent = world.fake.bodies_about("think about it")[0].to_string();
+    assert!(sent.contains("thinking=high"), "{sent}");
+}

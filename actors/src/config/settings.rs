@@ -20,7 +20,6 @@ pub struct Settings {
     pub messages: Messages,
     pub logging: Logging,
     pub tools: Tools,
-    pub diagnostics: Diagnostics,
     pub performance: Performance,
 }
 
@@ -47,8 +46,6 @@ pub struct Gateway {
     pub handshake_timeout_ms: u64,
     /// Authenticated WebSocket connections at once.
     pub max_connections: usize,
-    /// Deadline of non-streaming requests, milliseconds; agent runs are excluded.
-    pub request_timeout_ms: u64,
 }
 
 impl Default for Gateway {
@@ -67,7 +64,6 @@ impl Default for Gateway {
             http: Http::default(),
             handshake_timeout_ms: 15_000,
             max_connections: 1024,
-            request_timeout_ms: 30_000,
         }
     }
 }
@@ -169,27 +165,14 @@ pub enum SecretSource {
 }
 
 /// `gateway.controlUi.*`
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ControlUi {
-    pub enabled: bool,
     /// Origins that a browser may connect from; `*` allows all.
     pub allowed_origins: Vec<String>,
     pub allow_insecure_auth: bool,
     pub dangerously_disable_device_auth: bool,
     pub dangerously_allow_host_header_origin_fallback: bool,
-}
-
-impl Default for ControlUi {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            allowed_origins: Vec::new(),
-            allow_insecure_auth: false,
-            dangerously_disable_device_auth: false,
-            dangerously_allow_host_header_origin_fallback: false,
-        }
-    }
 }
 
 /// `gateway.remote.*`: read by client commands only.
@@ -208,13 +191,11 @@ pub struct Reload {
     pub mode: ReloadMode,
     /// Quiet time after an edit before the file is read, milliseconds.
     pub debounce_ms: u64,
-    /// How long a restart waits for running turns, milliseconds; 0 means without limit.
-    pub deferral_timeout_ms: u64,
 }
 
 impl Default for Reload {
     fn default() -> Self {
-        Self { mode: ReloadMode::Hybrid, debounce_ms: 300, deferral_timeout_ms: 300_000 }
+        Self { mode: ReloadMode::Hybrid, debounce_ms: 300 }
     }
 }
 
@@ -574,14 +555,6 @@ pub struct Tools {
 pub struct SessionTools {
     /// `self`, `tree` (default), `agent` or `all`: whose sessions the session tools show.
     pub visibility: Option<String>,
-}
-
-/// `diagnostics.*`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Diagnostics {
-    pub stuck_session_warn_ms: Option<u64>,
-    pub stuck_session_abort_ms: Option<u64>,
 }
 
 /// `performance.*`

@@ -93,7 +93,8 @@ impl Context {
 
     /// What holds for a session of this agent that sets nothing itself.
     pub fn session_defaults(&self, key: &SessionKey) -> SessionDefaults {
-        let (reference, context_tokens) = self.models.default_of(&self.agent_of(key));
+        let agent = self.agent_of(key);
+        let (reference, context_tokens) = self.models.default_of(&agent);
         let (model_provider, model) = reference.split_once('/').unwrap_or(("", reference.as_str()));
         let levels = COMMON_LEVELS.iter().map(|level| level.as_str().to_owned());
         let snapshot = self.config.load();
@@ -103,14 +104,15 @@ impl Context {
             context_tokens,
             thinking_levels: levels.clone().map(|id| ThinkingOption { label: id.clone(), id }).collect(),
             thinking_options: levels.collect(),
-            thinking_default: snapshot
-                .settings
-                .agents
-                .defaults
-                .thinking_default
-                .clone()
-                .unwrap_or_else(|| "off".into()),
+            thinking_default: thinking_default(&snapshot.settings, &agent).to_owned(),
         }
+    }
+
+    /// How hard the model is to think in this turn: what the turn, the session, its agent or the defaults say.
+    pub fn thinking(&self, args: &TurnArgs) -> String {
+        let chosen = args.turn.thinking.as_deref().or(args.entry.thinking_level.as_deref());
+        let snapshot = self.config.load();
+        chosen.unwrap_or_else(|| thinking_default(&snapshot.settings, &self.agent_of(&args.key))).to_owned()
     }
 
     /// The tools of a session under the configuration in force.
@@ -157,10 +159,16 @@ impl Context {
                 default_model: &default_model,
                 shell: snapshot.env.get("SHELL"),
                 channel: args.turn.channel.as_deref(),
-                thinking: args.turn.thinking.as_deref().or(args.entry.thinking_level.as_deref()).unwrap_or("off"),
+                thinking: &self.thinking(args),
             },
         })
     }
+}
+
+/// How hard the models of this agent think when nothing else is said.
+fn thinking_default<'a>(settings: &'a Settings, agent: &AgentId) -> &'a str {
+    let own = agent_entry(settings, agent).and_then(|entry| entry.thinking_default.as_deref());
+    own.or(settings.agents.defaults.thinking_default.as_deref()).unwrap_or("off")
 }
 
 /// How keys are read under these settings.

@@ -282,12 +282,12 @@ impl Ask<'_> {
         let messages: Vec<Message> =
             history::for_request(self.messages, target.images).into_iter().map(Cow::into_owned).collect();
         let entry = &self.args.entry;
-        let thinking = self.args.turn.thinking.as_deref().or(entry.thinking_level.as_deref()).unwrap_or("off");
+        let thinking = self.args.context.thinking(self.args);
         let request = Request {
             system: self.system,
             messages: &messages,
             tools: self.tools,
-            thinking,
+            thinking: &thinking,
             cache_key: &entry.session_id,
             max_tokens: self.args.turn.max_tokens,
         };

@@ -23,7 +23,7 @@ pub enum Sent {
 
 /// Sends a message to its session.
 pub async fn send(call: &Call, key: &SessionKey, turn: Turn) -> Result<Sent, ErrorShape> {
-    check_policy(call, key).await?;
+    admit(call, key).await?;
     let run_id = turn.run_id.clone();
     run_events::join(call, &run_id).await;
     match turns::submit(&call.services, key, turn, Some(call.client.owner())).await {
@@ -58,7 +58,9 @@ pub fn seconds(ms: Option<u64>) -> Option<u64> {
     ms.filter(|ms| *ms > 0).map(|ms| ms.div_ceil(1000))
 }
 
-async fn check_policy(call: &Call, key: &SessionKey) -> Result<(), ErrorShape> {
+/// May a message go to this session now?
+pub async fn admit(call: &Call, key: &SessionKey) -> Result<(), ErrorShape> {
+    turns::refuse_while_draining(&call.services)?;
     let key = key.clone();
     let entry = call.services.context.store.read(move |db| lookup::entry(db, &key)).await.map_err(store_failed)?;
     match entry.and_then(|entry| entry.send_policy).as_deref() {

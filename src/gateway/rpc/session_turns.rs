@@ -87,6 +87,7 @@ pub async fn steer(call: Call) -> Result<Reply, ErrorShape> {
     let (key, turn) = message(&call).await?;
     let is_repeated = call.services.context.directory.get(&turn.run_id).is_some()
         || run_end::stored(&call.services, &turn.run_id).await?.is_some();
+    chat_turn::admit(&call, &key).await?; // a message that will be refused ends nothing
     let ended = if is_repeated { Vec::new() } else { aborting::end(&call, &key, None).await? };
     deliver(&call, &key, turn, Some(!ended.is_empty())).await
 }

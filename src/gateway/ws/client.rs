@@ -72,6 +72,10 @@ impl Clients {
         self.all.remove(conn);
     }
 
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

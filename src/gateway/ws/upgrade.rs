@@ -66,6 +66,9 @@ fn refuse(services: &Services, facts: &RequestFacts) -> Option<Response<Body>> {
         return Some(text(StatusCode::SERVICE_UNAVAILABLE, "Gateway websocket handlers unavailable"));
     }
     let snapshot = services.config.load();
+    if services.clients.len() >= snapshot.settings.gateway.max_connections {
+        return Some(text(StatusCode::SERVICE_UNAVAILABLE, "Too many connections"));
+    }
     origin::refused_at_upgrade(facts, &snapshot.settings.gateway, services.auth.mode())
         .map(|(status, message)| text(StatusCode::from_u16(status).unwrap_or(StatusCode::FORBIDDEN), message))
 }
