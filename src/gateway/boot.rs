@@ -37,7 +37,7 @@ use super::listener;
 use super::logging::{self, RunOptionsForLogs};
 use super::rpc::ControlBudget;
 use super::services::Services;
-use super::ws::client::{Clients, PREAUTH_PER_IP, PreauthPlaces};
+use super::ws::client::{AUTH_CHANGED, Clients, PREAUTH_PER_IP, PreauthPlaces};
 use super::ws::{self, Connections};
 use crate::cli::Failure;
 use crate::cli::gateway::run::RunOptions;
@@ -228,9 +228,7 @@ fn apply(options: &RunOptions, services: &Arc<Services>) -> Apply {
         let secrets = SharedSecrets::new(listen.auth_mode, token, password);
         if services.auth.replace(secrets, &snapshot.settings.gateway.auth.rate_limit) {
             let now = services.auth.generation();
-            let closed = services.clients.close_where(4001, "gateway auth changed", |client| {
-                client.auth_generation.is_some_and(|generation| generation != now)
-            });
+            let closed = services.clients.close_where(4001, AUTH_CHANGED, |client| !client.is_current(now));
             tracing::info!(target: "gateway", closed, "gateway auth changed");
         }
     })

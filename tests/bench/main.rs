@@ -39,6 +39,8 @@ const STARTS: usize = 5;
 const IDLE: Duration = Duration::from_secs(10);
 /// Sockets opened to find the memory of one; below the default connection limit.
 const SOCKETS: usize = 500;
+/// Sockets that are open before: they bring what is needed once for all.
+const SOCKETS_BEFORE: usize = 50;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -65,7 +67,7 @@ async fn measure() {
     let echo = echo::Echo::start();
     calls::measure(&mut table, &gateway, &echo).await;
     turns::measure(&mut table, &gateway, &fake).await;
-    memory_of_a_socket(&mut table, &gateway, &echo).await;
+    memory_of_a_socket(&mut table, &mut gateway, &echo).await;
     stop(&mut table, &mut gateway);
     println!("\n{} ({} KiB)\n\n{}", binary.display(), std::fs::metadata(&binary).unwrap().len() / 1024, table.text());
 }
@@ -84,8 +86,8 @@ async fn start_up(table: &mut Table, binary: &std::path::Path, fake: &FakeProvid
         }
     }
     table.ms("start to /health, first start", healthy[0], "≤ 150 ms");
-    table.ms("start to /health, median", median(&mut healthy), "≤ 150 ms");
-    table.ms("start to hello-ok, median", median(&mut connected), "≤ 500 ms");
+    table.ms("start to /health, median", median(&mut healthy), "≤ 50 ms");
+    table.ms("start to hello-ok, median", median(&mut connected), "≤ 100 ms");
     gateway
 }
 
@@ -93,9 +95,13 @@ async fn idle(table: &mut Table, gateway: &Gateway) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let cpu = cpu_percent(gateway.pid(), IDLE).await;
     let memory = memory(gateway.pid());
-    table.row("idle memory, RSS", format!("{:.1} MiB", memory.rss_kib / 1024.0), "≤ 60 MB");
-    table.row("idle memory, PSS", format!("{:.1} MiB", memory.pss_kib / 1024.0), "–");
-    table.row("idle CPU over 10 s, of one core", format!("{cpu:.2} %"), "≤ 0.3 %");
+    table.row("idle memory, RSS", megabytes(memory.rss_kib), "≤ 60 MB");
+    table.row("idle memory, PSS", megabytes(memory.pss_kib), "≤ 25 MB");
+    table.row("idle CPU over 10 s, of one core", format!("{cpu:.2} %"), "≤ 0.1 %");
+}
+
+fn megabytes(kib: f64) -> String {
+    format!("{:.1} MB", kib * 1.024 / 1000.0)
 }
 
 fn command_line(table: &mut Table, gateway: &Gateway) {
@@ -114,16 +120,23 @@ fn command_line(table: &mut Table, gateway: &Gateway) {
     }
 }
 
-async fn memory_of_a_socket(table: &mut Table, gateway: &Gateway, echo: &echo::Echo) {
-    let before = (memory(gateway.pid()), memory(echo.pid()));
+/// On a gateway that has just been started: what earlier work has left free would be filled first, and hide the figure.
+async fn memory_of_a_socket(table: &mut Table, gateway: &mut Gateway, echo: &echo::Echo) {
+    gateway.terminate();
+    gateway.launch();
     let mut kept = Vec::new();
+    for _ in 0..SOCKETS_BEFORE {
+        kept.push((Client::connect(&gateway.ws()).await, echo.connect().await));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = (memory(gateway.pid()), memory(echo.pid()));
     for _ in 0..SOCKETS {
         kept.push((Client::connect(&gateway.ws()).await, echo.connect().await));
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     let after = (memory(gateway.pid()), memory(echo.pid()));
-    let each = |after: f64, before: f64| format!("{:.1} KiB", (after - before) / SOCKETS as f64);
-    table.row("memory of a connection, PSS", each(after.0.pss_kib, before.0.pss_kib), "≤ 64 KiB");
+    let each = |after: f64, before: f64| format!("{:.1} KB", (after - before) * 1.024 / SOCKETS as f64);
+    table.row("memory of a connection, PSS", each(after.0.pss_kib, before.0.pss_kib), "≤ 15 KB");
     table.row("memory of a connection, bare echo, PSS", each(after.1.pss_kib, before.1.pss_kib), "–");
 }
 

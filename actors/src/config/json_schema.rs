@@ -44,7 +44,7 @@ fn collect(node: &Node, at: &mut Vec<String>, hints: &mut Map<String, Value>) {
 
 /// The keys below a node, with `*` and `[]` for maps and lists.
 fn steps(node: &Node) -> impl Iterator<Item = (&str, &Node)> {
-    let fields = node.fields.iter().map(|(key, child)| (key.as_str(), child));
+    let fields = node.fields.iter().map(|(key, child)| (*key, &**child));
     let rest = node.rest.iter().filter(|rest| !rest.kinds.is_empty()).map(|rest| ("*", &**rest));
     fields.chain(rest).chain(node.items.iter().map(|items| ("[]", &**items)))
 }
@@ -96,15 +96,15 @@ fn of(node: &Node) -> Value {
     }
     options.extend(node.kinds.iter().filter(|kind| literal(kind).is_none()).map(|kind| of_kind(node, kind)));
     let mut schema = if options.len() == 1 { options.remove(0) } else { json!({ "anyOf": options }) };
-    if let Some(default) = &node.default {
-        schema["default"] = default.clone();
+    if let Some(default) = node.default_value() {
+        schema["default"] = default;
     }
     schema
 }
 
 fn literal(kind: &Kind) -> Option<Value> {
     match kind {
-        Kind::Literal(value) => Some(value.clone()),
+        Kind::Literal(text) => serde_json::from_str(text).ok(),
         _ => None,
     }
 }
@@ -122,7 +122,7 @@ fn of_kind(node: &Node, kind: &Kind) -> Value {
         Kind::Secret => secret(),
     };
     if let Some(limits) = schema.as_object_mut().filter(|_| !matches!(kind, Kind::Object | Kind::Free | Kind::Any)) {
-        limits.extend(bounds(&node.bounds));
+        limits.extend(node.bounds.iter().flat_map(|limits| bounds(limits)));
     }
     schema
 }
@@ -130,10 +130,11 @@ fn of_kind(node: &Node, kind: &Kind) -> Value {
 fn object(node: &Node) -> Value {
     let mut schema = json!({ "type": "object" });
     if !node.fields.is_empty() {
-        let properties: Map<String, Value> = node.fields.iter().map(|(key, child)| (key.clone(), of(child))).collect();
+        let properties: Map<String, Value> =
+            node.fields.iter().map(|(key, child)| ((*key).to_owned(), of(child))).collect();
         schema["properties"] = Value::Object(properties);
     }
-    let required: Vec<&String> = node.fields.iter().filter(|(_, child)| child.required).map(|(key, _)| key).collect();
+    let required: Vec<&&str> = node.fields.iter().filter(|(_, child)| child.required).map(|(key, _)| key).collect();
     if !required.is_empty() {
         schema["required"] = json!(required);
     }

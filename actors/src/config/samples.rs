@@ -56,25 +56,31 @@ fn build(node: &Node, parts: &[&str]) -> Value {
 }
 
 fn required(node: &Node) -> Map<String, Value> {
-    node.fields.iter().filter(|(_, child)| child.required).map(|(key, child)| (key.clone(), sample(child))).collect()
+    node.fields
+        .iter()
+        .filter(|(_, child)| child.required)
+        .map(|(key, child)| ((*key).to_owned(), sample(child)))
+        .collect()
 }
 
 /// A valid value that is not the default.
 pub fn sample(node: &Node) -> Value {
-    let differs = |value: &Value| node.default.as_ref() != Some(value);
+    let literal = |kind: &Kind| match kind {
+        Kind::Literal(text) => serde_json::from_str(text).unwrap(),
+        _ => json!(true),
+    };
+    let default = node.default_value();
+    let bounds = node.bounds.as_deref().cloned().unwrap_or_default();
     match node.kinds.last().unwrap() {
-        Kind::Literal(last) if differs(last) => last.clone(),
-        Kind::Literal(_) => match &node.kinds[0] {
-            Kind::Literal(first) => first.clone(),
-            _ => json!(true),
-        },
-        Kind::Boolean => json!(node.default != Some(json!(true))),
+        last @ Kind::Literal(_) if default != Some(literal(last)) => literal(last),
+        Kind::Literal(_) => literal(&node.kinds[0]),
+        Kind::Boolean => json!(default != Some(json!(true))),
         Kind::Number | Kind::Integer => {
             let fits = |n: &f64| {
-                let b = &node.bounds;
+                let b = &bounds;
                 b.min.is_none_or(|x| *n >= x) && b.max.is_none_or(|x| *n <= x) && b.gt.is_none_or(|x| *n > x)
             };
-            let n = [7.0, 1.0, 0.5].into_iter().chain(node.bounds.min).find(fits).unwrap();
+            let n = [7.0, 1.0, 0.5].into_iter().chain(bounds.min).find(fits).unwrap();
             if n.fract() == 0.0 { json!(n as i64) } else { json!(n) }
         }
         Kind::String | Kind::Secret | Kind::Any => json!(text(node)),
@@ -90,7 +96,7 @@ fn text(node: &Node) -> &'static str {
         Some(Check::Duration | Check::CronDuration) => "5m",
         Some(Check::Time | Check::EndTime) => "08:00",
         Some(Check::HeartbeatTarget) => "telegram",
-        _ if node.bounds.pattern.is_some() => "abcdef",
+        _ if node.bounds.as_ref().is_some_and(|bounds| bounds.pattern.is_some()) => "abcdef",
         _ => "other",
     }
 }

@@ -9,7 +9,7 @@
 //!   the named checks of [`Check`].
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
@@ -26,9 +26,10 @@ pub enum Kind {
     Integer,
     Boolean,
     Secret,
-    Literal(Value),
+    /// The value as JSON text.
+    Literal(&'static str),
     /// Has the keys of another path; replaced when the tree is built.
-    Link(String),
+    Link(&'static str),
 }
 
 /// What the type alone cannot say about a text.
@@ -49,17 +50,21 @@ pub enum Check {
 }
 
 /// One place of the configuration, with `*` and `[]` for maps and lists.
+///
+/// The tree has three thousand of them and stays for the life of the process: texts are those of the table, and what a
+/// link leads to is shared, not copied.
 #[derive(Debug, Clone, Default)]
 pub struct Node {
     /// As in the table; empty for the root.
-    pub path: String,
+    pub path: &'static str,
     pub kinds: Vec<Kind>,
-    pub fields: BTreeMap<String, Node>,
+    pub fields: BTreeMap<&'static str, Arc<Node>>,
     /// What a key outside `fields` holds.
-    pub rest: Option<Box<Node>>,
-    pub items: Option<Box<Node>>,
-    pub bounds: Bounds,
-    pub default: Option<Value>,
+    pub rest: Option<Arc<Node>>,
+    pub items: Option<Arc<Node>>,
+    pub bounds: Option<Box<Bounds>>,
+    /// JSON text.
+    default: &'static str,
     pub required: bool,
     pub open: bool,
     pub opaque: bool,
@@ -78,7 +83,7 @@ pub struct Bounds {
     pub min_length: Option<usize>,
     pub min_items: Option<usize>,
     pub max_items: Option<usize>,
-    pub pattern: Option<String>,
+    pub pattern: Option<&'static str>,
 }
 
 impl Node {
@@ -86,8 +91,13 @@ impl Node {
     pub fn child(&self, key: &str) -> Option<&Node> {
         match &self.items {
             Some(items) if key == "[]" || key.parse::<usize>().is_ok() => Some(items),
-            _ => self.fields.get(key).or(self.rest.as_deref()),
+            _ => self.fields.get(key).or(self.rest.as_ref()).map(|child| &**child),
         }
+    }
+
+    /// What holds when the key is absent, if the table says it.
+    pub fn default_value(&self) -> Option<Value> {
+        serde_json::from_str(self.default).ok() // empty: none
     }
 
     /// Does the value have to be text or a SecretRef?
@@ -103,8 +113,7 @@ impl Node {
     /// The literals, if nothing else is allowed.
     pub fn words(&self) -> Option<Vec<String>> {
         let word = |kind: &Kind| match kind {
-            Kind::Literal(Value::String(word)) => Some(vec![word.clone()]),
-            Kind::Literal(value) => Some(vec![value.to_string()]),
+            Kind::Literal(text) => Some(vec![serde_json::from_str(text).unwrap_or_else(|_| (*text).to_owned())]),
             Kind::Boolean => Some(vec!["true".to_owned(), "false".to_owned()]),
             _ => None,
         };
@@ -133,7 +142,7 @@ pub fn split_pattern(path: &str) -> impl Iterator<Item = &str> {
         .flatten()
 }
 
-fn build(table: &str) -> Node {
+fn build(table: &'static str) -> Node {
     let mut root = Node { kinds: vec![Kind::Object], ..Node::default() };
     for line in table.lines().filter(|line| !line.starts_with('#')) {
         let mut columns = line.split('\t');
@@ -142,7 +151,7 @@ fn build(table: &str) -> Node {
         let node = place(&mut root, path);
         read_type(node, kind);
         node.bounds = read_bounds(bounds);
-        node.default = serde_json::from_str(default).ok();
+        node.default = default;
         read_marks(node, marks);
     }
     let unlinked = root.clone();
@@ -151,37 +160,39 @@ fn build(table: &str) -> Node {
 }
 
 /// The node of a path, made if it is missing.
-fn place<'a>(root: &'a mut Node, path: &str) -> &'a mut Node {
+fn place<'a>(root: &'a mut Node, path: &'static str) -> &'a mut Node {
     let mut node = root;
     for part in split_pattern(path) {
-        node = match part {
+        node = Arc::make_mut(match part {
             "[]" => node.items.get_or_insert_default(),
             "*" => node.rest.get_or_insert_default(),
-            key => node.fields.entry(key.to_owned()).or_default(),
-        };
+            key => node.fields.entry(key).or_default(),
+        });
     }
-    node.path = path.to_owned();
+    node.path = path;
     node
 }
 
 /// Reads a type into a node; what rows further down add to `fields`, `rest` and `items` stays.
-fn read_type(node: &mut Node, text: &str) {
+fn read_type(node: &mut Node, text: &'static str) {
+    let mut kinds = std::mem::take(&mut node.kinds);
     for one in alternatives(text) {
-        let kind = if let Some(inner) = one.strip_prefix("{*:").and_then(|t| t.strip_suffix('}')) {
-            read_type(node.rest.get_or_insert_default(), inner);
+        kinds.push(if let Some(inner) = one.strip_prefix("{*:").and_then(|t| t.strip_suffix('}')) {
+            read_type(Arc::make_mut(node.rest.get_or_insert_default()), inner);
             node.open = true;
             Kind::Object
         } else if let Some(inner) = one.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
-            read_type(node.items.get_or_insert_default(), inner);
+            read_type(Arc::make_mut(node.items.get_or_insert_default()), inner);
             Kind::Array
         } else {
             simple_kind(one)
-        };
-        node.kinds.push(kind);
+        });
     }
+    kinds.shrink_to_fit();
+    node.kinds = kinds;
 }
 
-fn simple_kind(text: &str) -> Kind {
+fn simple_kind(text: &'static str) -> Kind {
     match text {
         "any" => Kind::Any,
         "obj" => Kind::Object,
@@ -191,9 +202,8 @@ fn simple_kind(text: &str) -> Kind {
         "integer" => Kind::Integer,
         "boolean" => Kind::Boolean,
         "sec" => Kind::Secret,
-        link if link.starts_with('=') => Kind::Link(link[1..].to_owned()),
-        // a literal; the test below proves that every row of the table is one of these
-        literal => serde_json::from_str(literal).map_or(Kind::Any, Kind::Literal),
+        link if link.starts_with('=') => Kind::Link(&link[1..]),
+        literal => Kind::Literal(literal), // a test proves that every other text of the table is JSON
     }
 }
 
@@ -215,7 +225,7 @@ fn alternatives(text: &str) -> Vec<&str> {
     parts
 }
 
-fn read_bounds(text: &str) -> Bounds {
+fn read_bounds(text: &'static str) -> Option<Box<Bounds>> {
     let mut bounds = Bounds::default();
     for (name, value) in text.split(' ').filter_map(|pair| pair.split_once('=')) {
         match name {
@@ -225,17 +235,17 @@ fn read_bounds(text: &str) -> Bounds {
             "minLength" => bounds.min_length = value.parse().ok(),
             "minItems" => bounds.min_items = value.parse().ok(),
             "maxItems" => bounds.max_items = value.parse().ok(),
-            _ => bounds.pattern = Some(value.to_owned()),
+            _ => bounds.pattern = Some(value),
         }
     }
-    bounds
+    (bounds != Bounds::default()).then(|| Box::new(bounds))
 }
 
 fn read_marks(node: &mut Node, marks: &str) {
     for mark in marks.split(' ') {
         match mark {
             "req" => node.required = true,
-            "open" => node.rest.get_or_insert_default().open = true,
+            "open" => Arc::make_mut(node.rest.get_or_insert_default()).open = true,
             "opaque" => node.opaque = true,
             "ours" => node.ours = true,
             "dur" => node.check = Some(Check::Duration),
@@ -252,34 +262,30 @@ fn read_marks(node: &mut Node, marks: &str) {
 
 /// Replaces links by the keys of their target. A link inside such a copy means any object: channel accounts have no accounts.
 fn link(node: &mut Node, tree: &Node) {
-    if let Some(Kind::Link(target)) = node.kinds.first().cloned()
-        && let Some(target) = split_pattern(&target).try_fold(tree, Node::child)
+    if let Some(Kind::Link(target)) = node.kinds.first()
+        && let Some(target) = split_pattern(target).try_fold(tree, Node::child)
     {
         let mut copy = target.clone();
         unlink(&mut copy);
         overlay(&mut copy, node);
         copy.open |= node.open;
         copy.ours = node.ours;
-        copy.path = node.path.clone();
+        copy.path = node.path;
         *node = copy;
-        return link_children(node, tree);
     }
-    link_children(node, tree);
+    for child in children_mut(node).filter(|child| has_link(child)) {
+        link(Arc::make_mut(child), tree);
+    }
 }
 
 /// Adds the rows that stand below a link to the copy of its target.
 fn overlay(copy: &mut Node, node: &Node) {
     for (key, own) in &node.fields {
         match copy.fields.get_mut(key) {
-            Some(copied) if own.kinds.is_empty() => overlay(copied, own),
-            _ => drop(copy.fields.insert(key.clone(), own.clone())),
+            Some(copied) if own.kinds.is_empty() => overlay(Arc::make_mut(copied), own),
+            _ => drop(copy.fields.insert(key, Arc::clone(own))),
         }
     }
-}
-
-fn link_children(node: &mut Node, tree: &Node) {
-    node.fields.values_mut().for_each(|child| link(child, tree));
-    node.rest.iter_mut().chain(node.items.iter_mut()).for_each(|child| link(child, tree));
 }
 
 fn unlink(node: &mut Node) {
@@ -288,8 +294,18 @@ fn unlink(node: &mut Node) {
             *kind = Kind::Free;
         }
     }
-    node.fields.values_mut().for_each(unlink);
-    node.rest.iter_mut().chain(node.items.iter_mut()).for_each(|child| unlink(child));
+    for child in children_mut(node).filter(|child| has_link(child)) {
+        unlink(Arc::make_mut(child));
+    }
+}
+
+fn children_mut(node: &mut Node) -> impl Iterator<Item = &mut Arc<Node>> {
+    node.fields.values_mut().chain(&mut node.rest).chain(&mut node.items)
+}
+
+fn has_link(node: &Node) -> bool {
+    let mut children = node.fields.values().chain(&node.rest).chain(&node.items);
+    node.kinds.iter().any(|kind| matches!(kind, Kind::Link(_))) || children.any(|child| has_link(child))
 }
 
 #[cfg(test)]
@@ -313,17 +329,22 @@ mod tests {
         assert!(count > 3000, "{count}");
         for line in include_str!("keys.tsv").lines().filter(|l| !l.starts_with('#')) {
             let kind = line.split('\t').nth(1).unwrap();
+            let default = line.split('\t').nth(3).unwrap_or_default();
+            assert!(default.is_empty() || serde_json::from_str::<Value>(default).is_ok(), "{line}");
             for one in alternatives(kind).iter().map(|t| t.trim_matches(['[', ']', '{', '}', '*', ':'])) {
-                let known =
-                    one.contains(" / ") || one.starts_with('=') || simple_kind(one) != Kind::Any || one == "any";
-                assert!(known || one.contains(":"), "{line}");
+                if let Kind::Literal(text) = simple_kind(one)
+                    && !text.contains(" / ")
+                    && !text.contains(':')
+                {
+                    assert!(serde_json::from_str::<Value>(text).is_ok(), "{line}");
+                }
             }
         }
     }
 
     #[test]
     fn paths_lead_through_maps_lists_and_links() {
-        let path = |keys: &[&str]| find(keys).map(|n| n.path.clone());
+        let path = |keys: &[&str]| find(keys).map(|n| n.path);
         assert_eq!(
             path(&["models", "providers", "x.y", "models", "3", "id"]).unwrap(),
             "models.providers.*.models[].id"
@@ -333,7 +354,7 @@ mod tests {
         assert_eq!(path(&["channels", "telegram", "accounts", "a", "botToken"]).unwrap(), "channels.telegram.botToken");
         assert_eq!(path(&["gateway", "nothing"]), None);
         assert!(find(&["gateway", "auth", "token"]).unwrap().is_secret());
-        assert_eq!(find(&["gateway", "reload", "debounceMs"]).unwrap().default, Some(300.into()));
+        assert_eq!(find(&["gateway", "reload", "debounceMs"]).unwrap().default_value(), Some(300.into()));
     }
 
     #[test]

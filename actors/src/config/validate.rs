@@ -34,7 +34,7 @@ impl Walk<'_> {
             }
             return;
         };
-        let too = bounds_messages(&node.bounds, value);
+        let too = node.bounds.as_deref().map(|bounds| bounds_messages(bounds, value)).unwrap_or_default();
         self.shape.extend(too.into_iter().map(|m| Issue::new(IssueCode::Invalid, &self.at, m)));
         match (kind, value) {
             (Kind::Object, Value::Object(object)) => self.visit_object(node, object),
@@ -57,7 +57,7 @@ impl Walk<'_> {
                 self.descend(key, |walk| walk.visit(child, value));
             }
         }
-        for (key, child) in node.fields.iter().filter(|(key, child)| child.required && !object.contains_key(*key)) {
+        for (key, child) in node.fields.iter().filter(|(key, child)| child.required && !object.contains_key(**key)) {
             let message = format!("Invalid input: expected {}, received undefined", expected(&child.kinds));
             self.descend(key, |walk| walk.shape.push(Issue::new(IssueCode::Invalid, &walk.at, message)));
         }
@@ -100,7 +100,7 @@ fn accepts(kind: &Kind, value: &Value) -> bool {
         (Kind::Boolean, Value::Bool(_)) => true,
         (Kind::Integer, Value::Number(number)) => !number.is_f64(),
         (Kind::Secret, Value::Object(_)) => secret_ref::looks_like_ref(value),
-        (Kind::Literal(literal), value) => literal == value,
+        (Kind::Literal(text), value) => serde_json::from_str::<Value>(text).is_ok_and(|literal| literal == *value),
         _ => false,
     }
 }
@@ -135,7 +135,7 @@ fn mismatch(at: &[String], node: &Node, value: &Value) -> Issue {
 /// The alternatives of an enum as a message lists them.
 fn literals(kinds: &[Kind]) -> String {
     let one = |kind: &Kind| match kind {
-        Kind::Literal(value) => value.to_string(),
+        Kind::Literal(text) => (*text).to_owned(),
         _ => "true, false".to_owned(),
     };
     kinds.iter().map(one).collect::<Vec<_>>().join(", ")
@@ -174,7 +174,7 @@ fn bounds_messages(bounds: &Bounds, value: &Value) -> Vec<String> {
         Value::String(text) => {
             let short = bounds.min_length.filter(|b| text.chars().count() < *b);
             out.extend(short.map(|b| format!("Too small: expected string to have >={b} characters")));
-            let odd = bounds.pattern.as_deref().filter(|p| Regex::new(p).is_ok_and(|regex| !regex.is_match(text)));
+            let odd = bounds.pattern.filter(|p| Regex::new(p).is_ok_and(|regex| !regex.is_match(text)));
             out.extend(odd.map(|p| format!("Invalid string: must match pattern /{p}/")));
         }
         Value::Array(array) => {
@@ -219,7 +219,7 @@ fn unrecognized(at: &[String], node: &Node, keys: &[&String]) -> Issue {
     let mut issue = Issue::new(IssueCode::UnknownKey, at, format!("Unrecognized key{plural}: {}", list.join(", ")));
     if let [only] = keys {
         let known = node.fields.keys().map(|known| (edit_distance(only, known), known));
-        issue.did_you_mean = known.filter(|(distance, _)| *distance <= 2).min().map(|(_, known)| known.as_str().into());
+        issue.did_you_mean = known.filter(|(distance, _)| *distance <= 2).min().map(|(_, known)| (*known).into());
     }
     issue
 }

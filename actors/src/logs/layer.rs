@@ -107,6 +107,7 @@ where
         let Some(span) = context.span(id) else { return };
         let mut fields = Fields::default();
         attributes.record(&mut fields);
+        fields.values.shrink_to_fit(); // as long-lived as a connection
         span.extensions_mut().insert(SpanFields(fields));
     }
 

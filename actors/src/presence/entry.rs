@@ -1,9 +1,11 @@
 //! Who is here: the entry that clients see, and the table that decides who stays in it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::time::Instant;
 
 /// An entry disappears when nothing has touched it for this long.
@@ -51,29 +53,63 @@ pub struct PresenceEntry {
 /// The entries by key: device id, else instance id, else connection id.
 #[derive(Debug, Default)]
 pub struct PresenceTable {
-    entries: HashMap<String, (PresenceEntry, Instant)>,
+    entries: HashMap<String, Known>,
+}
+
+/// An entry, as it is sent, and when it was touched.
+#[derive(Debug)]
+struct Known {
+    entry: PresenceEntry,
+    json: Arc<RawValue>,
+    touched: Instant,
+}
+
+impl PresenceEntry {
+    pub fn to_json(&self) -> Arc<RawValue> {
+        to_raw_value(self).unwrap_or_else(|_| RawValue::NULL.to_owned()).into() // plain data: cannot fail
+    }
 }
 
 impl PresenceTable {
     /// Adds or renews an entry. Roles and scopes accumulate; absent fields keep what was known.
     pub fn touch(&mut self, key: &str, update: PresenceEntry, now: Instant) {
-        let known = self.entries.remove(key).map(|(entry, _)| entry).unwrap_or_default();
-        self.entries.insert(key.to_owned(), (merge(known, update), now));
+        let known = self.entries.remove(key).map(|known| known.entry).unwrap_or_default();
+        let entry = merge(known, update);
+        self.entries.insert(key.to_owned(), Known { json: entry.to_json(), entry, touched: now });
         self.prune(now);
+    }
+
+    /// Marks an entry as gone; it stays until its time is over. Returns whether it was still here.
+    pub fn leave(&mut self, key: &str, ts: i64, now: Instant) -> bool {
+        let known = self.entries.contains_key(key);
+        if known {
+            let gone = PresenceEntry { reason: Some("disconnect".into()), ts, ..PresenceEntry::default() };
+            self.touch(key, gone, now);
+        }
+        known
     }
 
     /// Newest first.
     pub fn list(&mut self, now: Instant) -> Vec<PresenceEntry> {
+        self.sorted(now).into_iter().map(|known| known.entry.clone()).collect()
+    }
+
+    /// The same, each as JSON.
+    pub fn texts(&mut self, now: Instant) -> Vec<Arc<RawValue>> {
+        self.sorted(now).into_iter().map(|known| Arc::clone(&known.json)).collect()
+    }
+
+    fn sorted(&mut self, now: Instant) -> Vec<&Known> {
         self.prune(now);
-        let mut list: Vec<PresenceEntry> = self.entries.values().map(|(entry, _)| entry.clone()).collect();
-        list.sort_by_key(|entry| std::cmp::Reverse(entry.ts));
-        list
+        let mut sorted: Vec<&Known> = self.entries.values().collect();
+        sorted.sort_by_key(|known| std::cmp::Reverse(known.entry.ts));
+        sorted
     }
 
     fn prune(&mut self, now: Instant) {
-        self.entries.retain(|_, (_, touched)| now.duration_since(*touched) < TTL);
+        self.entries.retain(|_, known| now.duration_since(known.touched) < TTL);
         while self.entries.len() > CAP {
-            let oldest = self.entries.iter().min_by_key(|(_, (_, touched))| *touched).map(|(key, _)| key.clone());
+            let oldest = self.entries.iter().min_by_key(|(_, known)| known.touched).map(|(key, _)| key.clone());
             match oldest {
                 Some(key) => self.entries.remove(&key),
                 None => return,

@@ -9,6 +9,8 @@ use super::error::ErrorShape;
 /// A call from a client. Unknown keys are ignored.
 #[derive(Debug, Deserialize)]
 pub struct RequestFrame {
+    #[serde(rename = "type")]
+    pub kind: RequestTag,
     pub id: String,
     pub method: String,
     /// Absent means an empty object.
@@ -16,11 +18,11 @@ pub struct RequestFrame {
     pub params: Option<Box<RawValue>>,
 }
 
-/// What a client sends; anything but a request is refused.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub enum ClientFrame {
-    Req(RequestFrame),
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestTag {
+    #[default]
+    #[serde(rename = "req")]
+    Req,
 }
 
 /// The answer to one request; `agent` answers twice with one id.

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::frame::StateVersion;
 use super::scope::Role;
@@ -226,9 +227,9 @@ pub struct Features {
 #[serde(rename_all = "camelCase")]
 pub struct HelloSnapshot {
     /// Presence entries, newest first.
-    pub presence: Vec<Value>,
+    pub presence: Vec<Arc<RawValue>>,
     /// The last health payload; an empty object before the first.
-    pub health: Value,
+    pub health: Box<RawValue>,
     pub state_version: StateVersion,
     pub uptime_ms: u64,
     /// These three only for a connection with `operator.admin`.
@@ -317,7 +318,7 @@ mod tests {
             features: Features { methods: vec!["health".into()], events: vec!["tick".into()] },
             snapshot: HelloSnapshot {
                 presence: Vec::new(),
-                health: json!({}),
+                health: RawValue::from_string("{}".into()).unwrap(),
                 state_version: StateVersion { presence: 1, health: 1 },
                 uptime_ms: 5,
                 config_path: None,

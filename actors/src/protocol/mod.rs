@@ -15,7 +15,7 @@ pub mod session_calls;
 
 pub use connect::validate_connect;
 pub use error::{ErrorCode, ErrorShape};
-pub use frame::{ClientFrame, EventFrame, RequestFrame, ResponseFrame, StateVersion};
+pub use frame::{EventFrame, RequestFrame, ResponseFrame, StateVersion};
 
 /// The protocol that is spoken to everyone.
 pub const PROTOCOL_VERSION: u32 = 4;

@@ -66,19 +66,20 @@ where
     Task { handle: tokio::spawn(guarded(name, future, report).instrument(Span::current())) }
 }
 
-async fn guarded<F, R>(name: &'static str, future: F, report: R)
+/// Not an `async fn`: that would keep the future twice, as its argument and as what it awaits.
+fn guarded<F, R>(name: &'static str, future: F, report: R) -> impl Future<Output = ()> + Send
 where
-    F: Future,
-    R: FnOnce(TaskEnd<F::Output>),
+    F: Future + Send,
+    R: FnOnce(TaskEnd<F::Output>) + Send,
 {
-    match AssertUnwindSafe(future).catch_unwind().await {
+    AssertUnwindSafe(future).catch_unwind().map(move |outcome| match outcome {
         Ok(value) => report(TaskEnd::Done(value)),
         Err(panic) => {
             let message = panic_message(panic.as_ref());
             tracing::error!(task = name, error = %message, "task panicked");
             report(TaskEnd::Panicked(message));
         }
-    }
+    })
 }
 
 /// Tasks that come and go under one owner, such as the connections of a listener; all are aborted with it.

@@ -8,6 +8,8 @@ use dashmap::DashMap;
 use openclaw_actors::events::{ConnId, Outbox};
 use openclaw_actors::protocol::scope::{Role, Scope};
 
+/// Why a connection ends whose credential no longer counts; close code 4001.
+pub const AUTH_CHANGED: &str = "gateway auth changed";
 /// Sockets of one address that may wait for their handshake.
 pub const PREAUTH_PER_IP: usize = 32;
 /// Such sockets in total.
@@ -38,6 +40,11 @@ pub struct ClientFacts {
 impl ClientFacts {
     pub fn holds(&self, scope: Scope) -> bool {
         self.scopes.iter().any(|held| held.covers(scope))
+    }
+
+    /// Does the credential that it came with, if any, still count?
+    pub fn is_current(&self, generation: [u8; 32]) -> bool {
+        self.auth_generation.is_none_or(|own| own == generation)
     }
 
     pub fn is_admin(&self) -> bool {

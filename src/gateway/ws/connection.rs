@@ -49,12 +49,12 @@ struct ConnectionState {
 
 /// How the group starts the connection of this visitor: once.
 pub fn spawn_fn(services: Arc<Services>, visitor: Visitor) -> SpawnFn<ConnId, ConnectionMsg> {
-    let args = Arc::new(Mutex::new(Some(ConnectionArgs { services, visitor })));
+    let args = Arc::new(Mutex::new(Some(Box::new(ConnectionArgs { services, visitor }))));
     Arc::new(move |_, parent| {
         let args = args.lock().unwrap_or_else(PoisonError::into_inner).take();
         Box::pin(async move {
             let args = args.ok_or_else(|| SpawnErr::StartupFailed("a connection starts only once".into()))?;
-            let (actor, _) = ConnectionActor::spawn_linked(None, ConnectionActor, args, parent).await?;
+            let (actor, _) = ConnectionActor::spawn_linked(None, ConnectionActor, *args, parent).await?;
             Ok(actor)
         })
     })

@@ -99,13 +99,7 @@ enum Unreadable {
 }
 
 fn parse(text: &str) -> Result<RequestFrame, Unreadable> {
-    #[derive(serde::Deserialize)]
-    struct Kind<'a> {
-        #[serde(rename = "type", borrow)]
-        kind: std::borrow::Cow<'a, str>,
-    }
-    let known = serde_json::from_str::<Kind<'_>>(text).is_ok_and(|frame| frame.kind == "req");
-    if known && let Ok(request) = serde_json::from_str::<RequestFrame>(text) {
+    if let Ok(request) = serde_json::from_str::<RequestFrame>(text) {
         return Ok(request);
     }
     let value: Value = serde_json::from_str(text).map_err(|_| Unreadable::NotJson)?;

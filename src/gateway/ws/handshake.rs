@@ -14,13 +14,15 @@ use openclaw_actors::protocol::hello::{
 use openclaw_actors::protocol::scope::{Role, Scope};
 use openclaw_actors::protocol::{ErrorShape, PROTOCOL_VERSION, RequestFrame, ResponseFrame, validate_connect};
 use openclaw_actors::run::stream::now_ms;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
-use super::client::{ClientFacts, Preauth};
-use super::io::{PREAUTH_MESSAGE_MAX, Socket};
+use super::client::{AUTH_CHANGED, ClientFacts, Preauth};
+use super::io::{self, PREAUTH_MESSAGE_MAX, Socket};
 use super::membership::Membership;
 use super::talk::close_for;
 use crate::gateway::auth::decide::{self, Decision, Facts, Lockouts, Pairing};
@@ -81,7 +83,7 @@ async fn negotiate(
 ) -> Result<Membership, Refusal> {
     let nonce = Uuid::new_v4().to_string();
     let challenge = Challenge { nonce: nonce.clone(), ts: u64::try_from(now_ms()).unwrap_or_default() };
-    send(socket, json!({ "type": "event", "event": "connect.challenge", "payload": challenge })).await?;
+    send(socket, &json!({ "type": "event", "event": "connect.challenge", "payload": challenge })).await?;
     let (id, params) = first_request(socket).await?;
     match admit(services, conn, request, &params, &nonce).await {
         Ok((facts, token)) => {
@@ -93,18 +95,17 @@ async fn negotiate(
                 target: "gateway/ws", %conn, client = %params.client.id, mode = %params.client.mode,
                 user_agent = request.user_agent(), reason = %error.message, "connect refused"
             );
-            send_frame(socket, &ResponseFrame::err(id, error)).await?;
+            send(socket, &ResponseFrame::err(id, error)).await?;
             Err(Some(Close { code, reason }))
         }
     }
 }
 
-async fn send(socket: &mut Socket, frame: Value) -> Result<(), Refusal> {
-    socket.send(Message::text(frame.to_string())).await.map_err(|_| None)
-}
-
-async fn send_frame(socket: &mut Socket, frame: &ResponseFrame) -> Result<(), Refusal> {
-    send(socket, serde_json::to_value(frame).unwrap_or_default()).await // plain data: cannot fail
+async fn send(socket: &mut Socket, frame: &impl Serialize) -> Result<(), Refusal> {
+    for piece in io::json_pieces(frame).map_err(|_| None)? {
+        socket.feed(piece).await.map_err(|_| None)?;
+    }
+    socket.flush().await.map_err(|_| None)
 }
 
 /// The `connect` request, which must be the first frame.
@@ -126,7 +127,7 @@ async fn first_request(socket: &mut Socket) -> Result<(String, ConnectParams), R
     } else {
         "invalid handshake: first request must be connect".to_owned()
     };
-    send_frame(socket, &ResponseFrame::err(request.id, ErrorShape::invalid(&refused))).await?;
+    send(socket, &ResponseFrame::err(request.id, ErrorShape::invalid(&refused))).await?;
     Err(close(1008, &refused))
 }
 
@@ -265,16 +266,33 @@ async fn welcome(
 ) -> Result<Membership, Refusal> {
     let outbox = Outbox::new(Policy::STANDARD.max_buffered_bytes);
     let member = Membership::enter(services, facts, outbox, params).await;
+    // The secret may have changed after the decision, before the client could be found among those to be closed.
+    if !member.client.is_current(services.auth.generation()) {
+        return Err(Some(Close { code: 4001, reason: AUTH_CHANGED.into() }));
+    }
     let hello = hello(services, &member.client, token).await;
-    let payload = serde_json::to_value(hello).unwrap_or_default(); // plain data: cannot fail
-    send_frame(socket, &ResponseFrame::ok(id, payload)).await?;
+    send(socket, &Welcome { kind: "res", id, ok: true, payload: hello }).await?;
     member.greet(services);
     Ok(member)
 }
 
+/// The response frame of `connect`; written as it is, because its lists can be long.
+#[derive(Serialize)]
+struct Welcome<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a str,
+    ok: bool,
+    payload: HelloOk,
+}
+
+fn raw(value: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(value).unwrap_or_else(|_| RawValue::NULL.to_owned()) // plain data: cannot fail
+}
+
 async fn hello(services: &Services, client: &ClientFacts, token: Option<Token>) -> HelloOk {
-    let presence = services.presence.ask(ASK_LIMIT, PresenceMsg::List).await.unwrap_or_default();
-    let health = services.health.cached().and_then(|text| serde_json::from_str(&text).ok());
+    let presence = services.presence.ask(ASK_LIMIT, PresenceMsg::Texts).await.unwrap_or_default();
+    let health = services.health.cached().and_then(|text| RawValue::from_string(text.to_string()).ok());
     let rules = services.context.key_rules();
     let admin = client.is_admin();
     let shown = |path: &std::path::Path| admin.then(|| path.display().to_string());
@@ -288,8 +306,8 @@ async fn hello(services: &Services, client: &ClientFacts, token: Option<Token>) 
             events: EVENTS.map(str::to_owned).to_vec(),
         },
         snapshot: HelloSnapshot {
-            presence: presence.iter().filter_map(|entry| serde_json::to_value(entry).ok()).collect(),
-            health: health.unwrap_or_else(|| json!({})),
+            presence,
+            health: health.unwrap_or_else(|| raw(&json!({}))),
             state_version: services.versions.now(),
             uptime_ms: services.uptime_ms(),
             config_path: shown(&services.paths.config_path),

@@ -16,14 +16,15 @@ pub struct Membership {
     pub client: Arc<ClientFacts>,
     pub outbox: Outbox,
     services: Arc<Services>,
-    presence: Option<(String, PresenceEntry)>,
+    /// Its key in the presence list.
+    presence: Option<String>,
 }
 
 impl Membership {
     /// Puts the client on every list.
     pub async fn enter(services: &Arc<Services>, facts: ClientFacts, outbox: Outbox, params: &ConnectParams) -> Self {
         let client = Arc::new(facts);
-        let presence = (client.mode != client_mode::CLI).then(|| (presence_key(&client), entry(&client, params)));
+        let presence = (client.mode != client_mode::CLI).then(|| presence_key(&client));
         let member = Self { client, outbox, services: Arc::clone(services), presence };
         services.clients.add(Connected { facts: Arc::clone(&member.client), outbox: member.outbox.clone() });
         let subscriber = Subscriber {
@@ -35,8 +36,8 @@ impl Membership {
         if services.context.events.send(EventsMsg::Subscribe(subscriber)).await.is_err() {
             member.outbox.close(1012, "service restart"); // the hub is restarting: the client comes back in a moment
         }
-        if let Some((key, entry)) = &member.presence {
-            let (key, entry) = (key.clone(), entry.clone());
+        if let Some(key) = member.presence.clone() {
+            let entry = entry(&member.client, params);
             if let Err(error) = services.presence.try_send(PresenceMsg::Joined { key, entry }) {
                 tracing::debug!(%error, "presence not updated");
             }
@@ -61,11 +62,10 @@ impl Drop for Membership {
         if let Err(error) = self.services.context.events.try_send(left) {
             tracing::debug!(%error, "the hub forgets the connection when its outbox is full or it restarts");
         }
-        if let Some((key, entry)) = self.presence.take() {
-            let entry = PresenceEntry { reason: Some("disconnect".into()), ts: now_ms(), ..entry };
-            if let Err(error) = self.services.presence.try_send(PresenceMsg::Changed { key, entry }) {
-                tracing::debug!(%error, "presence not updated; the entry expires by itself");
-            }
+        if let Some(key) = self.presence.take()
+            && let Err(error) = self.services.presence.try_send(PresenceMsg::Left { key, ts: now_ms() })
+        {
+            tracing::debug!(%error, "presence not updated; the entry expires by itself");
         }
     }
 }

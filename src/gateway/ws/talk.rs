@@ -17,6 +17,7 @@ use super::client::Preauth;
 use super::dispatch::Dispatcher;
 use super::handshake;
 use super::io::{self, Socket};
+use super::membership::Membership;
 use crate::gateway::auth::origin::RequestFacts;
 use crate::gateway::services::Services;
 
@@ -38,34 +39,58 @@ pub struct Visitor {
 }
 
 /// Serves one socket to its end.
+///
+/// Its phases are futures of their own, in boxes: what the handshake needs is not carried along for the life of the
+/// connection.
 pub async fn serve(services: Arc<Services>, visitor: Visitor) {
+    let Some((socket, outcome)) = Box::pin(welcome(Arc::clone(&services), visitor)).await else { return };
+    let (mut sink, mut stream) = socket.split();
+    let close = match outcome {
+        Ok(member) => Box::pin(converse(services, member, &mut sink, &mut stream)).await,
+        Err(close) => close,
+    };
+    Box::pin(part(sink, stream, close)).await;
+}
+
+/// Completes the upgrade and the handshake; `None` when there is no socket.
+async fn welcome(services: Arc<Services>, visitor: Visitor) -> Option<(Socket, Result<Membership, Option<Close>>)> {
     let Visitor { conn, upgrade, facts, preauth } = visitor;
     let upgraded = match timeout(UPGRADE_LIMIT, upgrade).await {
         Ok(Ok(upgraded)) => upgraded,
-        Ok(Err(error)) => return tracing::debug!(%error, "a WebSocket upgrade did not complete"),
-        Err(_) => return tracing::debug!("a WebSocket upgrade did not complete in time"),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "a WebSocket upgrade did not complete");
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!("a WebSocket upgrade did not complete in time");
+            return None;
+        }
     };
     let mut socket = io::socket(upgraded).await;
     let outcome = handshake::perform(&services, &conn, &mut socket, &facts, preauth).await;
-    let (mut sink, mut stream) = match outcome {
-        Ok(member) => {
-            socket.get_mut().lift();
-            let (mut sink, mut stream) = socket.split();
-            let dispatcher = Dispatcher::new(Arc::clone(&services), Arc::clone(&member.client), member.outbox.clone());
-            let close = tokio::select! {
-                close = read(&mut stream, &dispatcher) => close,
-                close = write(&mut sink, &member.outbox) => close,
-            };
-            drop(member);
-            say_goodbye(&mut sink, close).await;
-            (sink, stream)
-        }
-        Err(close) => {
-            let (mut sink, stream) = socket.split();
-            say_goodbye(&mut sink, close).await;
-            (sink, stream)
-        }
-    };
+    if outcome.is_ok() {
+        socket.get_mut().lift();
+    }
+    Some((socket, outcome))
+}
+
+/// Reads and writes until one of them ends it. Returns how the connection must be closed, if anybody is left to be told.
+async fn converse(
+    services: Arc<Services>,
+    member: Membership,
+    sink: &mut SplitSink<Socket, Message>,
+    stream: &mut SplitStream<Socket>,
+) -> Option<Close> {
+    let dispatcher = Dispatcher::new(services, Arc::clone(&member.client), member.outbox.clone());
+    tokio::select! {
+        close = read(stream, &dispatcher) => close,
+        close = write(sink, &member.outbox) => close,
+    }
+}
+
+/// Says why, and ends the connection.
+async fn part(mut sink: SplitSink<Socket, Message>, mut stream: SplitStream<Socket>, close: Option<Close>) {
+    say_goodbye(&mut sink, close).await;
     // What the peer still sends is read for a moment: closing with unread data would reset the connection and could
     // destroy our last frames on their way.
     let _ = timeout(CLOSE_LIMIT, async { while let Some(Ok(_)) = stream.next().await {} }).await;
@@ -136,8 +161,8 @@ async fn given_up(outbox: &Outbox) -> Close {
 }
 
 async fn send_all(sink: &mut SplitSink<Socket, Message>, frames: Vec<String>) -> Result<(), WsError> {
-    for frame in frames {
-        sink.feed(Message::text(frame)).await?;
+    for piece in frames.into_iter().flat_map(io::pieces) {
+        sink.feed(piece).await?;
     }
     sink.flush().await
 }
