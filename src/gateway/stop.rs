@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::future::join_all;
 use openclaw_actors::events::{Event, EventsMsg};
 use openclaw_actors::run::message::AbortCause;
 use openclaw_actors::session::SessionMsg;
@@ -108,12 +109,13 @@ async fn drain(services: &Services) {
     if timeout(DRAIN_LIMIT, idle()).await.is_ok() {
         return;
     }
-    for key in services.sessions.keys() {
-        let Some(session) = services.sessions.get(&key) else { continue };
+    join_all(services.sessions.keys().into_iter().map(async |key| {
+        let Some(session) = services.sessions.get(&key) else { return };
         let abort = |reply| SessionMsg::Abort { run_id: None, cause: AbortCause::Restart, reply };
         if let Err(error) = session.ask(SETTLE_LIMIT, abort).await {
             tracing::warn!(session = %key, %error, "a turn could not be ended in order");
         }
-    }
+    }))
+    .await;
     let _ = timeout(SETTLE_LIMIT, idle()).await; // what is left is marked as interrupted at the next start
 }

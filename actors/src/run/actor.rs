@@ -8,13 +8,11 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
 use super::message::{AbortCause, Outcome, RunEnd, RunMsg, Turn};
+use super::steering::{self, Steering};
 use super::stream::{RunStream, now_ms};
 use super::turn::{self, Progress, TurnArgs};
 use crate::supervision::Mail;
 use crate::supervision::task::{self, Task, TaskEnd};
-
-/// Steering messages that may wait for the next model boundary; more are turns of their own.
-const STEERING_MAX: usize = 20;
 
 /// What a run is started with.
 pub struct RunArgs {
@@ -50,7 +48,7 @@ impl Actor for RunActor {
 
     async fn pre_start(&self, me: ActorRef<Self::Msg>, args: RunArgs) -> Result<RunActorState, ActorProcessingErr> {
         let (abort, aborted) = watch::channel(None);
-        let (steering, steered) = mpsc::channel(STEERING_MAX);
+        let (steering, steered) = steering::channel();
         let span = tracing::info_span!("run", run = %args.turn.turn.run_id, session = %args.turn.key);
         let work = drive(args.turn, aborted, steered).instrument(span);
         let task = task::spawn_reporting("run", work, move |end| {
@@ -97,11 +95,7 @@ impl Actor for RunActor {
 }
 
 /// Runs the turn until it ends, is aborted, or has taken too long.
-async fn drive(
-    args: TurnArgs,
-    aborted: watch::Receiver<Option<AbortCause>>,
-    mut steering: mpsc::Receiver<Turn>,
-) -> RunEnd {
+async fn drive(args: TurnArgs, aborted: watch::Receiver<Option<AbortCause>>, mut steering: Steering) -> RunEnd {
     let context = Arc::clone(&args.context);
     let mut stream = RunStream::new(context.events.clone(), &args.turn.run_id, args.key.as_str());
     stream.started(now_ms()).await;
@@ -122,15 +116,10 @@ async fn drive(
     end(Outcome::Aborted { cause, partial }, progress, steering)
 }
 
-fn end(outcome: Outcome, mut progress: Progress, mut steering: mpsc::Receiver<Turn>) -> RunEnd {
-    steering.close();
-    let mut unsteered = Vec::new();
-    while let Ok(turn) = steering.try_recv() {
-        unsteered.push(turn);
-    }
+fn end(outcome: Outcome, mut progress: Progress, steering: Steering) -> RunEnd {
     progress.facts.seq = progress.stream.seq();
     let last = progress.take_last(&outcome);
-    RunEnd { outcome, last, unsteered, facts: progress.facts }
+    RunEnd { outcome, last, unsteered: steering.unread(), facts: progress.facts }
 }
 
 async fn abort_cause(mut aborted: watch::Receiver<Option<AbortCause>>) -> AbortCause {

@@ -11,6 +11,7 @@ pub mod message;
 pub mod models;
 pub mod prompt;
 mod sentinel;
+mod steering;
 pub mod stream;
 mod tools;
 pub mod turn;

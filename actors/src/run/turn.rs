@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use serde_json::json;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::context::Context;
@@ -17,6 +16,7 @@ use super::conversation::{self, Conversation};
 use super::message::{FailureKind, Outcome, RunFacts, Turn};
 use super::models::{Candidate, ModelWish};
 use super::sentinel;
+use super::steering::Steering;
 use super::stream::{RunStream, now_ms};
 use super::tools;
 use crate::model::error::{FailureClass, ModelError};
@@ -107,7 +107,7 @@ impl From<StoreError> for Failure {
 }
 
 /// Runs the turn to its end.
-pub async fn run(args: &TurnArgs, progress: &mut Progress, steering: &mut mpsc::Receiver<Turn>) -> Outcome {
+pub async fn run(args: &TurnArgs, progress: &mut Progress, steering: &mut Steering) -> Outcome {
     match converse(args, progress, steering).await {
         Ok(()) => {
             progress.stream.flush_chat().await;
@@ -122,11 +122,7 @@ pub async fn run(args: &TurnArgs, progress: &mut Progress, steering: &mut mpsc::
     }
 }
 
-async fn converse(
-    args: &TurnArgs,
-    progress: &mut Progress,
-    steering: &mut mpsc::Receiver<Turn>,
-) -> Result<(), Failure> {
+async fn converse(args: &TurnArgs, progress: &mut Progress, steering: &mut Steering) -> Result<(), Failure> {
     let context = &args.context;
     let _permit = context.lanes.main.enter().await.ok_or(Failure::Overloaded)?;
     let candidates = context.models.candidates(&wish(args)).await.map_err(Failure::NoModel)?;
@@ -175,14 +171,14 @@ async fn finish(
     progress: &mut Progress,
     conversation: &mut Conversation,
     answer: AssistantMessage,
-    steering: &mut mpsc::Receiver<Turn>,
+    steering: &mut Steering,
 ) -> Result<bool, Failure> {
     let text = Message::Assistant(answer.clone()).text();
     if text.trim().is_empty() && answer.content.is_empty() {
         return Err(Failure::Empty);
     }
     progress.answers.push(text);
-    let Ok(next) = steering.try_recv() else {
+    let Some(next) = steering.take() else {
         // Nothing may slip in between here and the end: what comes from now on is a turn of its own.
         steering.close();
         progress.last = Some(answer);
@@ -191,19 +187,24 @@ async fn finish(
     conversation
         .append(vec![Message::Assistant(answer), conversation::user_message(&next, &args.context.zone())])
         .await?;
+    steering.stored();
     Ok(false)
 }
 
 async fn take_steering(
     args: &TurnArgs,
     conversation: &mut Conversation,
-    steering: &mut mpsc::Receiver<Turn>,
+    steering: &mut Steering,
 ) -> Result<(), StoreError> {
     let mut messages = Vec::new();
-    while let Ok(turn) = steering.try_recv() {
+    while let Some(turn) = steering.take() {
         messages.push(conversation::user_message(&turn, &args.context.zone()));
     }
-    if messages.is_empty() { Ok(()) } else { conversation.append(messages).await }
+    if !messages.is_empty() {
+        conversation.append(messages).await?;
+        steering.stored();
+    }
+    Ok(())
 }
 
 fn wish(args: &TurnArgs) -> ModelWish {

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 
+use super::debts::Debt;
 use super::key::SessionKey;
 use super::message::{Loaded, News, SessionMsg};
-use super::state::{Me, Phase, SessionState, Waiting};
+use super::state::{Me, Phase, RETRY, SessionState, Waiting};
 use super::{requests, step};
 use crate::run::context::Context;
 use crate::run::message::{FailureKind, Outcome, RunEnd};
@@ -22,6 +23,9 @@ use crate::supervision::{Ended, Mail, ended};
 
 /// A session without work rests after this long: its actor ends, its rows stay.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(600);
+
+/// Requests that may wait for the outcome of a step.
+const DEFERRED_MAX: usize = 256;
 
 pub struct SessionActor;
 
@@ -44,22 +48,14 @@ impl Actor for SessionActor {
 
     async fn pre_start(&self, me: Me, args: SessionArgs) -> Result<SessionState, ActorProcessingErr> {
         let mut state = SessionState::new(args.context, args.key);
-        let (store, key) = (state.context.store.clone(), state.key.clone());
-        let session = me.clone();
-        state.watchers.spawn("session-load", async move {
-            // What an earlier life handed over last may still be on its way to disk, and must be seen. Whether it got
-            // there does not matter here.
-            let _ = store.write(|_| Ok(())).await;
-            let loaded = store.read(move |db| load(db, &key)).await;
-            let _ = session.send_message(Mail::own(SessionMsg::News(News::Loaded(loaded)))); // gone: nobody waits
-        });
+        state.load(&me);
         Ok(state)
     }
 
     async fn handle(&self, me: Me, mail: Self::Msg, state: &mut SessionState) -> Result<(), ActorProcessingErr> {
         match mail.open() {
             SessionMsg::News(news) => state.news(&me, news).await?,
-            SessionMsg::Status(reply) => {
+            SessionMsg::Status(reply) if !matches!(state.phase, Phase::Loading) => {
                 let _ = reply.send(state.status()); // the asker may have gone
             }
             #[cfg(feature = "fault-injection")]
@@ -68,6 +64,7 @@ impl Actor for SessionActor {
             SessionMsg::PanicRun(reply) => {
                 let _ = reply.send(state.panic_run()); // the asker may have gone
             }
+            request if state.is_between() && state.deferred.len() >= DEFERRED_MAX => requests::refuse(request),
             request if state.is_between() => state.deferred.push_back(request),
             request => requests::handle(state, &me, request),
         }
@@ -103,7 +100,12 @@ fn load(db: &rusqlite::Connection, key: &SessionKey) -> Result<Box<Loaded>, Stor
 impl SessionState {
     async fn news(&mut self, me: &Me, news: News) -> Result<(), ActorProcessingErr> {
         match news {
-            News::Loaded(loaded) => self.loaded(me, loaded?),
+            News::Loaded(Ok(loaded)) => self.loaded(me, loaded),
+            News::Loaded(Err(StoreError::Restarting | StoreError::Overloaded)) => {
+                drop(me.send_after(RETRY, || Mail::own(SessionMsg::News(News::LoadDue))));
+            }
+            News::Loaded(Err(error)) => return Err(error.into()),
+            News::LoadDue => self.load(me),
             News::Accepted(stored) => {
                 if let Phase::Accepting(accepting) = std::mem::replace(&mut self.phase, Phase::Idle) {
                     self.accepted(me, *accepting, stored).await;
@@ -115,7 +117,7 @@ impl SessionState {
             News::RunEnded { run_id, end } => self.run_ended(me, &run_id, *end),
             News::EndStored(stored) => {
                 if let Phase::Ending(ending) = std::mem::replace(&mut self.phase, Phase::Idle) {
-                    self.end_stored(*ending, stored);
+                    self.end_stored(me, *ending, stored);
                     requests::wait_before_collecting(self, me);
                 }
             }
@@ -124,11 +126,30 @@ impl SessionState {
                     self.changed(me, *change, stored);
                 }
             }
-            News::CollectDue(timer) if timer == self.timer => self.collect_at = None,
+            News::Recorded { stored: Ok(()), .. } => {}
+            News::Recorded { debt, stored: Err(error) } => {
+                tracing::warn!(session = %self.key, %error, "a change could not be stored yet");
+                self.owe(me, debt);
+            }
+            News::PayDue => self.pay(me),
+            News::Paid { count, stored } => self.paid(me, count, stored),
+            News::CollectDue(timer) if timer == self.timer => self.queue_held = false,
             News::Idle(timer) if timer == self.timer && self.is_at_rest() => me.stop(None),
             News::CollectDue(_) | News::Idle(_) => {}
         }
         Ok(())
+    }
+
+    fn load(&mut self, me: &Me) {
+        let (store, key) = (self.context.store.clone(), self.key.clone());
+        let session = me.clone();
+        self.watchers.spawn("session-load", async move {
+            // What an earlier life handed over last may still be on its way to disk, and must be seen. Whether it got
+            // there does not matter here.
+            let _ = store.write(|_| Ok(())).await;
+            let loaded = store.read(move |db| load(db, &key)).await;
+            let _ = session.send_message(Mail::own(SessionMsg::News(News::Loaded(loaded)))); // gone: nobody waits
+        });
     }
 
     /// What an earlier life of the session, or of the gateway, left behind.
@@ -162,15 +183,17 @@ impl SessionState {
         entry.aborted_last_run = Some(true);
         let (key, stored) = (self.key.clone(), entry.clone());
         let ids: Vec<String> = runs.iter().map(|run| run.run_id.clone()).collect();
-        let work = move |db: &rusqlite::Connection| step::interrupt(db, &key, &stored, &ids, now);
+        let debt: Debt = Arc::new(move |db| step::interrupt(db, &key, &stored, &ids, now));
+        let write = Arc::clone(&debt);
         self.change(
             me,
             Some(entry),
             "abort",
-            work,
-            Box::new(move |state, _, stored| {
+            move |db| write(db),
+            Box::new(move |state, me, stored| {
                 if let Err(error) = stored {
-                    tracing::error!(session = %state.key, %error, "interrupted runs could not be recorded");
+                    tracing::error!(session = %state.key, %error, "interrupted runs could not be recorded yet");
+                    state.owe(me, debt);
                 }
                 for run in &runs {
                     tracing::warn!(session = %state.key, run = %run.run_id, "run interrupted by a restart");
@@ -217,7 +240,7 @@ impl SessionState {
             self.run_ended(me, &run_id, *end);
         }
         while !self.is_between() {
-            if matches!(self.phase, Phase::Idle) && self.collect_at.is_none() && requests::start_next(self, me) {
+            if matches!(self.phase, Phase::Idle) && !self.queue_held && requests::start_next(self, me) {
                 break;
             }
             match self.deferred.pop_front() {
@@ -240,6 +263,7 @@ impl SessionState {
             && self.change.is_none()
             && self.waiting.is_empty()
             && self.deferred.is_empty()
+            && self.debts.is_empty()
     }
 }
 

@@ -3,6 +3,7 @@
 use ractor::RpcReplyPort;
 use serde_json::{Map, Value};
 
+use super::debts::Debt;
 use super::entry::SessionEntry;
 use crate::protocol::session_calls::ResetReason;
 use crate::run::message::{AbortCause, RunEnd, Turn};
@@ -56,6 +57,20 @@ pub enum News {
     EndStored(Result<Option<(String, i64)>, StoreError>),
     /// A change of the entry is on disk.
     Changed(Result<(), StoreError>),
+    /// What nobody waits for is on disk, or is owed from now on.
+    Recorded {
+        debt: Debt,
+        stored: Result<(), StoreError>,
+    },
+    /// What is owed is to be tried again.
+    PayDue,
+    /// The first `count` debts are on disk, or none is.
+    Paid {
+        count: usize,
+        stored: Result<(), StoreError>,
+    },
+    /// The store was not there when the session was to be loaded: again.
+    LoadDue,
     /// Quiet time after a run is over: waiting messages may be collected.
     CollectDue(u64),
     /// Nobody has wanted anything for a while.

@@ -7,6 +7,7 @@ pub mod actor;
 mod announce;
 pub mod command;
 pub mod commands;
+mod debts;
 pub mod entry;
 pub mod key;
 pub mod lookup;

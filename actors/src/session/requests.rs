@@ -1,5 +1,6 @@
 //! What a session does with the requests that reach it while no step is in flight.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::RpcReplyPort;
@@ -27,35 +28,51 @@ pub fn handle(state: &mut SessionState, me: &Me, request: SessionMsg) {
     match request {
         SessionMsg::Submit(turn, reply) => submit(state, me, turn, reply),
         SessionMsg::Abort { run_id, cause, reply } => {
-            let _ = reply.send(abort(state, run_id.as_deref(), cause)); // the asker may have gone
+            let _ = reply.send(abort(state, me, run_id.as_deref(), cause)); // the asker may have gone
         }
         SessionMsg::Patch(changes, reply) => patch(state, me, &changes, reply),
         SessionMsg::Inject(text, reply) => inject(state, me, text, reply),
         SessionMsg::Reset(reason, reply) => {
-            if needs_idle(state) {
+            if needs_idle(state, me) {
                 state.deferred.push_front(SessionMsg::Reset(reason, reply));
             } else {
                 reset(state, me, reason, reply);
             }
         }
         SessionMsg::Delete(reply) => {
-            if needs_idle(state) {
+            if needs_idle(state, me) {
                 state.deferred.push_front(SessionMsg::Delete(reply));
             } else {
                 delete(state, me, reply);
             }
         }
-        SessionMsg::Status(_) | SessionMsg::News(_) => {} // answered before they get here
+        SessionMsg::Status(reply) => {
+            let _ = reply.send(state.status()); // the asker may have gone
+        }
+        SessionMsg::News(_) => {} // taken before it gets here
         #[cfg(feature = "fault-injection")]
         SessionMsg::Panic | SessionMsg::PanicRun(_) => {} // likewise
     }
 }
 
+/// Says no to a request because too many wait already.
+pub fn refuse(request: SessionMsg) {
+    let overloaded = || SessionError::Store(StoreError::Overloaded);
+    // The asker may have gone; one whose answer cannot be an error learns of it by the end of its wait.
+    match request {
+        SessionMsg::Submit(_, reply) => drop(reply.send(Err(overloaded()))),
+        SessionMsg::Patch(_, reply) | SessionMsg::Reset(_, reply) => drop(reply.send(Err(overloaded()))),
+        SessionMsg::Delete(reply) => drop(reply.send(Err(overloaded()))),
+        SessionMsg::Inject(_, reply) => drop(reply.send(Err(overloaded()))),
+        _ => {}
+    }
+}
+
 /// Aborts the live run, if any; then the request must be taken up again when it has ended.
-fn needs_idle(state: &mut SessionState) -> bool {
+fn needs_idle(state: &mut SessionState, me: &Me) -> bool {
     let running = state.abort_run(AbortCause::Stop).is_some();
     if running {
-        forget_waiting(state);
+        forget_waiting(state, me);
     }
     running
 }
@@ -65,7 +82,7 @@ fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionRep
         return answer(Some(reply), Ok(admission));
     }
     if turn.kind == TurnKind::Chat && stop_phrase::is_stop(&turn.text) {
-        let ended = abort(state, None, AbortCause::Stop);
+        let ended = abort(state, me, None, AbortCause::Stop);
         state.context.directory.forget(&turn.run_id);
         return answer(Some(reply), Ok(Admission::Stopped(ended)));
     }
@@ -91,7 +108,7 @@ fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionRep
     match &state.phase {
         Phase::Running(_) => enqueue(state, me, turn, reply),
         _ if !state.waiting.is_empty() => wait(state, me, turn, false, reply),
-        _ => state.begin(me, turn, Some(reply), false, Vec::new()),
+        _ => state.begin(me, turn, Some(reply), Vec::new()),
     }
 }
 
@@ -141,16 +158,16 @@ fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionReply)
     match decision {
         Decision::Steer => wait(state, me, turn, true, reply),
         Decision::SteerAndWait { dropped } => {
-            drop_waiting(state, &dropped);
+            drop_waiting(state, me, &dropped);
             steer_copy(state, &turn);
             wait(state, me, turn, false, reply);
         }
         Decision::Wait { dropped } => {
-            drop_waiting(state, &dropped);
+            drop_waiting(state, me, &dropped);
             wait(state, me, turn, false, reply);
         }
         Decision::Interrupt { dropped } => {
-            drop_waiting(state, &dropped);
+            drop_waiting(state, me, &dropped);
             state.abort_run(AbortCause::Stop);
             wait(state, me, turn, false, reply);
         }
@@ -200,7 +217,7 @@ fn wait(state: &mut SessionState, me: &Me, turn: Turn, steer: bool, reply: Admis
     let run = step::run_record(&state.key, &session_id, &turn, RunState::Queued, now_ms());
     let run_id = turn.run_id.clone();
     state.waiting.push_back(Waiting { turn, stored: false, steer, reply: Some(reply) });
-    let receipt = run.and_then(|run| state.context.store.submit(move |db| step::queue(db, &run)));
+    let receipt = run.and_then(|run| state.submit(move |db| step::queue(db, &run)));
     state.when_stored(me, receipt, move |stored| News::Queued { run_id, stored });
 }
 
@@ -264,16 +281,16 @@ pub fn start_next(state: &mut SessionState, me: &Me) -> bool {
     let count = queue::batch(mode, &turns).max(1);
     let overflow = turns.first().and_then(|first| state.overflow.take(first));
     let text = queue::render(mode, &turns[..count], overflow);
-    let mut batch: Vec<Waiting> = state.waiting.drain(..count).collect();
-    let first = batch.remove(0);
-    let merged = batch.into_iter().map(|waiting| waiting.turn.run_id).collect();
-    state.begin(me, Turn { text, ..first.turn }, first.reply, true, merged);
+    let batch: Vec<Waiting> = state.waiting.drain(..count).collect();
+    let Some(first) = batch.first() else { return false };
+    let turn = Turn { text, ..first.turn.clone() };
+    state.begin(me, turn, None, batch); // whoever waits for a place in the queue was answered when it was stored
     true
 }
 
 /// In collect mode the waiting messages become a turn only after a quiet moment.
 pub fn wait_before_collecting(state: &mut SessionState, me: &Me) {
-    state.collect_at = None;
+    state.queue_held = false;
     if queue_mode(state) != QueueMode::Collect || state.waiting.is_empty() {
         return;
     }
@@ -281,10 +298,15 @@ pub fn wait_before_collecting(state: &mut SessionState, me: &Me) {
     let latest = state.waiting.iter().map(|waiting| waiting.turn.accepted_at).max().unwrap_or_default();
     let due = latest.saturating_add_unsigned(debounce);
     let Ok(delay) = u64::try_from(due - now_ms()) else { return };
-    state.collect_at = Some(due);
+    hold_queue(state, me, Duration::from_millis(delay));
+}
+
+/// Nothing is taken from the queue for a while.
+pub fn hold_queue(state: &mut SessionState, me: &Me, delay: Duration) {
+    state.queue_held = true;
     state.timer += 1;
     let timer = state.timer;
-    drop(me.send_after(Duration::from_millis(delay), move || Mail::own(SessionMsg::News(News::CollectDue(timer)))));
+    drop(me.send_after(delay, move || Mail::own(SessionMsg::News(News::CollectDue(timer)))));
 }
 
 fn queue_mode(state: &SessionState) -> QueueMode {
@@ -293,7 +315,7 @@ fn queue_mode(state: &SessionState) -> QueueMode {
 }
 
 /// Ends the live run and forgets what waits; with an id only that run. Returns the ids that were ended.
-fn abort(state: &mut SessionState, run_id: Option<&str>, cause: AbortCause) -> Vec<String> {
+fn abort(state: &mut SessionState, me: &Me, run_id: Option<&str>, cause: AbortCause) -> Vec<String> {
     let live = match &state.phase {
         Phase::Running(running) => Some(running.turn.run_id.clone()),
         _ => None,
@@ -302,7 +324,7 @@ fn abort(state: &mut SessionState, run_id: Option<&str>, cause: AbortCause) -> V
     match run_id {
         Some(wanted) if live.as_deref() != Some(wanted) => {
             if let Some(place) = state.waiting.iter().position(|waiting| waiting.turn.run_id == wanted) {
-                ended.extend(forget(state, &[place], cause));
+                ended.extend(forget(state, me, &[place], cause));
             }
         }
         _ => {
@@ -310,20 +332,20 @@ fn abort(state: &mut SessionState, run_id: Option<&str>, cause: AbortCause) -> V
             match (run_id, cause) {
                 (Some(_), _) => {}
                 (None, AbortCause::Restart) => state.leaving = true,
-                (None, _) => ended.extend(forget_waiting(state)),
+                (None, _) => ended.extend(forget_waiting(state, me)),
             }
         }
     }
     ended
 }
 
-fn forget_waiting(state: &mut SessionState) -> Vec<String> {
+fn forget_waiting(state: &mut SessionState, me: &Me) -> Vec<String> {
     let all: Vec<usize> = (0..state.waiting.len()).collect();
-    forget(state, &all, AbortCause::Stop)
+    forget(state, me, &all, AbortCause::Stop)
 }
 
 /// Takes turns out of the queue; whoever waits for them is told that they were aborted.
-fn forget(state: &mut SessionState, places: &[usize], cause: AbortCause) -> Vec<String> {
+fn forget(state: &mut SessionState, me: &Me, places: &[usize], cause: AbortCause) -> Vec<String> {
     let mut ended = Vec::new();
     for place in places.iter().rev() {
         let Some(waiting) = state.waiting.remove(*place) else { continue };
@@ -335,14 +357,14 @@ fn forget(state: &mut SessionState, places: &[usize], cause: AbortCause) -> Vec<
     }
     ended.reverse();
     if state.waiting.is_empty() {
-        state.collect_at = None;
+        state.queue_held = false;
     }
-    record_dropped(state, &ended);
+    record_dropped(state, me, &ended);
     ended
 }
 
 /// Makes room in a full queue: what is dropped is told with the next turn.
-fn drop_waiting(state: &mut SessionState, places: &[usize]) {
+fn drop_waiting(state: &mut SessionState, me: &Me, places: &[usize]) {
     let cap = state.context.config.load().settings.messages.queue.cap;
     let mut dropped = Vec::new();
     for place in places.iter().rev() {
@@ -358,18 +380,15 @@ fn drop_waiting(state: &mut SessionState, places: &[usize]) {
         );
         dropped.push(waiting.turn.run_id);
     }
-    record_dropped(state, &dropped);
+    record_dropped(state, me, &dropped);
 }
 
-fn record_dropped(state: &mut SessionState, runs: &[String]) {
+fn record_dropped(state: &mut SessionState, me: &Me, runs: &[String]) {
     if runs.is_empty() {
         return;
     }
     let (runs, now) = (runs.to_vec(), now_ms());
-    let receipt = state.context.store.submit(move |db| step::drop_queued(db, &runs, now));
-    if let Err(error) = receipt {
-        tracing::error!(session = %state.key, %error, "dropped turns could not be recorded; they would run after a restart");
-    }
+    state.record(me, Arc::new(move |db| step::drop_queued(db, &runs, now)));
 }
 
 fn patch(
@@ -420,7 +439,7 @@ fn reset(
     reason: ResetReason,
     reply: RpcReplyPort<Result<SessionEntry, SessionError>>,
 ) {
-    forget_waiting(state);
+    forget_waiting(state, me);
     let done = Box::new(move |state: &mut SessionState, _: &Me, stored: Result<(), StoreError>| {
         let entry = state.entry.clone().ok_or(SessionError::NotFound);
         let _ = reply.send(stored.map_err(SessionError::Store).and(entry)); // the asker may have gone
@@ -449,7 +468,7 @@ fn change_conversation(state: &mut SessionState, me: &Me, reason: &'static str, 
 
 /// `/new` and `/reset`: a new conversation, and perhaps its first message or its model.
 fn begin_anew(state: &mut SessionState, me: &Me, turn: Turn, wish: ResetCommand, reply: AdmissionReply) {
-    if needs_idle(state) {
+    if needs_idle(state, me) {
         return state.deferred.push_front(SessionMsg::Submit(turn, reply));
     }
     let reason = if wish.kind == ResetKind::New { "new" } else { "reset" };
@@ -467,13 +486,13 @@ fn begin_anew(state: &mut SessionState, me: &Me, turn: Turn, wish: ResetCommand,
         if wish.rest.is_empty() {
             return answer_command(state, me, turn, confirmation.to_owned(), None, reply);
         }
-        state.begin(me, Turn { text: wish.rest, ..turn }, Some(reply), false, Vec::new());
+        state.begin(me, Turn { text: wish.rest, ..turn }, Some(reply), Vec::new());
     });
     change_conversation(state, me, reason, done);
 }
 
 fn delete(state: &mut SessionState, me: &Me, reply: RpcReplyPort<Result<bool, SessionError>>) {
-    forget_waiting(state);
+    forget_waiting(state, me);
     let Some(entry) = &state.entry else {
         let _ = reply.send(Ok(false)); // the asker may have gone
         return;
@@ -511,8 +530,8 @@ fn append(state: &mut SessionState, me: &Me, entry: SessionEntry, text: &str, th
     let message = Message::Assistant(injected(text, now));
     let shown = serde_json::to_value(&message).unwrap_or_default(); // plain data: cannot fail
     let (key, stored) = (state.key.clone(), entry.clone());
-    let placed = std::sync::Arc::new(std::sync::OnceLock::new());
-    let place = std::sync::Arc::clone(&placed);
+    let placed = Arc::new(std::sync::OnceLock::new());
+    let place = Arc::clone(&placed);
     let work = move |db: &rusqlite::Connection| {
         let at = step::append(db, &key, &stored, &message, now)?;
         let _ = place.set(at); // runs once

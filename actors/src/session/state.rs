@@ -2,16 +2,19 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{ActorRef, RpcReplyPort};
 use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::announce::Announcer;
+use super::debts::{Debt, Debts};
 use super::entry::SessionEntry;
 use super::key::SessionKey;
 use super::message::{Admission, News, SessionError, SessionMsg, SessionStatus};
 use super::queue::Overflow;
+use super::requests;
 use super::step::{self, Begin, End};
 use crate::protocol::session::RunStatus;
 use crate::run::actor::{self as run_actor, RunArgs};
@@ -26,14 +29,18 @@ use crate::supervision::Mail;
 use crate::supervision::task::TaskSet;
 
 pub type Me = ActorRef<Mail<SessionMsg>>;
+type Submitted<T> = Result<oneshot::Receiver<Result<T, StoreError>>, StoreError>;
 pub type AdmissionReply = RpcReplyPort<Result<Admission, SessionError>>;
+
+/// Pause before a step that could not be stored is tried again.
+pub const RETRY: Duration = Duration::from_secs(1);
 
 /// The state of one session actor.
 pub struct SessionState {
     pub context: Arc<Context>,
     pub key: SessionKey,
     pub announcer: Announcer,
-    /// As it is on disk; `None` before the first turn.
+    /// As it is on disk, once what is owed has been paid; `None` before the first turn.
     pub entry: Option<SessionEntry>,
     pub phase: Phase,
     /// A change of the entry on its way to disk, while idle or running.
@@ -47,11 +54,12 @@ pub struct SessionState {
     pub watchers: TaskSet,
     /// Tells a timer's news from that of an earlier one.
     pub timer: u64,
-    /// Waiting messages are being collected until then, milliseconds since the epoch.
-    pub collect_at: Option<i64>,
+    /// Nothing is taken from the queue until a timer says so: messages are being collected, or a step is tried again.
+    pub queue_held: bool,
     pub idle_armed: bool,
     /// The gateway goes down: what waits is for its next life.
     pub leaving: bool,
+    pub debts: Debts,
 }
 
 /// What a session is doing. All but `Idle` and `Running` are short: a step is on its way to disk.
@@ -69,7 +77,8 @@ pub struct Accepting {
     pub entry: SessionEntry,
     pub message: serde_json::Value,
     pub reply: Option<AdmissionReply>,
-    pub merged: Vec<String>,
+    /// The waiting turns that it was made of, if it comes from the queue.
+    pub batch: Vec<Waiting>,
     pub new_session: bool,
 }
 
@@ -90,6 +99,8 @@ pub struct Ending {
     pub end: RunEnd,
     pub started_at: i64,
     pub entry: SessionEntry,
+    /// The write that is on its way.
+    pub step: Arc<End>,
 }
 
 /// A change of the entry, on its way to disk.
@@ -129,10 +140,24 @@ impl SessionState {
             overflow: Overflow::default(),
             watchers: TaskSet::default(),
             timer: 0,
-            collect_at: None,
+            queue_held: false,
             idle_armed: false,
             leaving: false,
+            debts: Debts::default(),
         }
+    }
+
+    /// Hands a write to the store, together with what is owed: neither gets there without the other.
+    pub fn submit<T, F>(&self, work: F) -> Submitted<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let debts = self.debts.list();
+        self.context.store.submit(move |db| {
+            debts.iter().try_for_each(|debt| debt(db))?;
+            work(db)
+        })
     }
 
     /// Is a step in flight, so that requests must wait for its outcome?
@@ -159,7 +184,7 @@ impl SessionState {
     pub fn when_stored<T: Send + 'static>(
         &mut self,
         me: &Me,
-        receipt: Result<oneshot::Receiver<Result<T, StoreError>>, StoreError>,
+        receipt: Submitted<T>,
         news: impl FnOnce(Result<T, StoreError>) -> News + Send + 'static,
     ) {
         let me = me.clone();
@@ -172,8 +197,10 @@ impl SessionState {
         });
     }
 
-    /// A turn begins: its message goes to disk together with its run.
-    pub fn begin(&mut self, me: &Me, turn: Turn, reply: Option<AdmissionReply>, queued: bool, merged: Vec<String>) {
+    /// A turn begins: its message goes to disk together with its run. `batch` is what it was made of, if it has waited.
+    pub fn begin(&mut self, me: &Me, turn: Turn, reply: Option<AdmissionReply>, batch: Vec<Waiting>) {
+        let queued = !batch.is_empty();
+        let merged = batch.iter().skip(1).map(|waiting| waiting.turn.run_id.clone()).collect();
         let now = now_ms();
         let old = self.entry.as_ref();
         let stale = old.is_some_and(|entry| self.context.is_stale(entry, now));
@@ -193,20 +220,19 @@ impl SessionState {
         let shown = serde_json::to_value(&message).unwrap_or_default(); // plain data: cannot fail
         let run = step::run_record(&self.key, &entry.session_id, &turn, RunState::Running, now);
         let new_session = old.is_none() || stale;
-        let accepting =
-            Accepting { turn, entry: entry.clone(), message: shown, reply, merged: merged.clone(), new_session };
+        let accepting = Accepting { turn, entry: entry.clone(), message: shown, reply, batch, new_session };
         self.phase = Phase::Accepting(Box::new(accepting));
         let key = self.key.clone();
         let receipt = run.and_then(|run| {
             let begin = Begin { key, entry, run, queued, message, archive, merged, now };
-            self.context.store.submit(move |db| step::begin(db, &begin))
+            self.submit(move |db| step::begin(db, &begin))
         });
         self.when_stored(me, receipt, News::Accepted);
     }
 
     /// The turn is on disk: its run starts.
     pub async fn accepted(&mut self, me: &Me, accepting: Accepting, stored: Result<Option<RunRecord>, StoreError>) {
-        let Accepting { turn, entry, message, reply, merged, new_session } = accepting;
+        let Accepting { turn, entry, message, reply, batch, new_session } = accepting;
         match stored {
             Ok(None) => {}
             Ok(Some(known)) => {
@@ -214,17 +240,21 @@ impl SessionState {
                 self.forget_if_over(&known);
                 return answer(reply, Ok(Admission::Known(Box::new(known))));
             }
-            Err(error) => {
+            Err(error) if batch.is_empty() => {
                 self.phase = Phase::Idle;
                 self.context.directory.forget(&turn.run_id);
                 return answer(reply, Err(error.into()));
             }
+            Err(error) => {
+                self.phase = Phase::Idle;
+                return self.back_into_the_queue(me, batch, &error);
+            }
         }
         self.entry = Some(entry.clone());
         answer(reply, Ok(Admission::Started));
-        for run in &merged {
-            self.announcer.taken_in(run);
-            self.end_in_directory(run, Outcome::Completed { text: String::new() }, turn.accepted_at);
+        for merged in batch.into_iter().skip(1) {
+            self.announcer.taken_in(&merged.turn.run_id);
+            self.end_in_directory(&merged.turn.run_id, Outcome::Completed { text: String::new() }, turn.accepted_at);
         }
         self.announcer.message(&message, None);
         let what = json!({ "phase": "start", "runId": turn.run_id });
@@ -233,6 +263,15 @@ impl SessionState {
         }
         self.announce_change(what, true);
         self.start_run(me, turn, entry).await;
+    }
+
+    /// Turns that were accepted, and whose beginning cannot be stored now, keep their place.
+    fn back_into_the_queue(&mut self, me: &Me, batch: Vec<Waiting>, error: &StoreError) {
+        tracing::warn!(session = %self.key, %error, "a waiting turn cannot begin; it is tried again");
+        for waiting in batch.into_iter().rev() {
+            self.waiting.push_front(waiting);
+        }
+        requests::hold_queue(self, me, RETRY);
     }
 
     async fn start_run(&mut self, me: &Me, turn: Turn, entry: SessionEntry) {
@@ -275,23 +314,29 @@ impl SessionState {
             debug_assert!(known.is_ok(), "a fresh id cannot be known");
             self.waiting.push_front(Waiting { turn, stored: true, steer: false, reply: None });
         }
-        let (key, run_id, outcome, last) =
-            (self.key.clone(), turn.run_id.clone(), end.outcome.clone(), end.last.clone());
-        let stored_entry = entry.clone();
-        self.phase = Phase::Ending(Box::new(Ending { turn, end, started_at, entry }));
-        let receipt = rows.and_then(|follow_ups| {
-            let end = End { key, entry: stored_entry, run_id, outcome, last, steered, follow_ups, now };
-            self.context.store.submit(move |db| step::end(db, &end))
+        let step = Arc::new(End {
+            key: self.key.clone(),
+            entry: entry.clone(),
+            run_id: turn.run_id.clone(),
+            outcome: end.outcome.clone(),
+            last: end.last.clone(),
+            steered,
+            follow_ups: rows.unwrap_or_default(), // plain data: cannot fail
+            now,
         });
+        let write = Arc::clone(&step);
+        self.phase = Phase::Ending(Box::new(Ending { turn, end, started_at, entry, step }));
+        let receipt = self.submit(move |db| step::end(db, &write));
         self.when_stored(me, receipt, News::EndStored);
     }
 
-    /// The end is on disk, or cannot be stored: either way it is told now, once.
-    pub fn end_stored(&mut self, ending: Ending, stored: Result<Option<(String, i64)>, StoreError>) {
-        let Ending { turn, end, started_at, entry } = ending;
+    /// The end is on disk, or cannot be stored now: either way it is told, once. In the second case it is owed: it is
+    /// written as soon as the store takes it, and before anything else of this session.
+    pub fn end_stored(&mut self, me: &Me, ending: Ending, stored: Result<Option<(String, i64)>, StoreError>) {
+        let Ending { turn, end, started_at, entry, step } = ending;
+        self.entry = Some(entry);
         let outcome = match stored {
             Ok(placed) => {
-                self.entry = Some(entry);
                 if let Some(last) = &end.last {
                     let shown = serde_json::to_value(crate::model::message::Message::Assistant(last.clone()));
                     self.announcer.message(&shown.unwrap_or_default(), placed.as_ref());
@@ -299,7 +344,8 @@ impl SessionState {
                 end.outcome.clone()
             }
             Err(error) => {
-                tracing::error!(session = %self.key, run = %turn.run_id, %error, "the end of a run could not be stored");
+                tracing::error!(session = %self.key, run = %turn.run_id, %error, "the end of a run could not be stored yet");
+                self.owe(me, Arc::new(move |db| step::end_late(db, &step)));
                 Outcome::Failed {
                     message: error.to_string(),
                     reply: crate::model::failover::OTHER.to_owned(),
@@ -317,13 +363,51 @@ impl SessionState {
         self.context.directory.end(&turn.run_id, ended);
     }
 
+    /// A write that could not be stored and must be.
+    pub fn owe(&mut self, me: &Me, debt: Debt) {
+        self.debts.add(debt);
+        self.pay_later(me);
+    }
+
+    /// Stores something that nobody waits for; if that cannot be done now, it is owed.
+    pub fn record(&mut self, me: &Me, debt: Debt) {
+        let write = Arc::clone(&debt);
+        let receipt = self.submit(move |db| write(db));
+        self.when_stored(me, receipt, |stored| News::Recorded { debt, stored });
+    }
+
+    fn pay_later(&mut self, me: &Me) {
+        if let Some(delay) = self.debts.next_try() {
+            drop(me.send_after(delay, || Mail::own(SessionMsg::News(News::PayDue))));
+        }
+    }
+
+    /// Tries to write what is owed.
+    pub fn pay(&mut self, me: &Me) {
+        let count = self.debts.len();
+        let receipt = self.submit(|_| Ok(()));
+        self.when_stored(me, receipt, move |stored| News::Paid { count, stored });
+    }
+
+    pub fn paid(&mut self, me: &Me, count: usize, stored: Result<(), StoreError>) {
+        self.debts.settled();
+        match stored {
+            Ok(()) => {
+                self.debts.forget(count);
+                tracing::info!(session = %self.key, count, "what could not be stored before is stored now");
+            }
+            Err(error) => tracing::warn!(session = %self.key, %error, "still not stored"),
+        }
+        self.pay_later(me);
+    }
+
     /// Stores a change of the entry and then does what follows.
     pub fn change<F>(&mut self, me: &Me, entry: Option<SessionEntry>, reason: &'static str, work: F, done: Done)
     where
         F: FnOnce(&rusqlite::Connection) -> Result<(), StoreError> + Send + 'static,
     {
         self.change = Some(Box::new(Change { entry, done, reason }));
-        let receipt = self.context.store.submit(work);
+        let receipt = self.submit(work);
         self.when_stored(me, receipt, News::Changed);
     }
 

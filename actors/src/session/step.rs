@@ -87,7 +87,15 @@ pub fn end(db: &Connection, step: &End) -> Result<Option<(String, i64)>, StoreEr
     Ok(last)
 }
 
-/// Runs that nobody will ever end: the gateway or their session went down while they ran.
+/// The same later, unless it is done already.
+pub fn end_late(db: &Connection, step: &End) -> Result<(), StoreError> {
+    match runs::get(db, &step.run_id)? {
+        Some(run) if !run.state.is_terminal() => end(db, step).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Runs that nobody will ever end: the gateway or their session went down while they ran. Done once, it changes nothing.
 pub fn interrupt(
     db: &Connection,
     key: &SessionKey,
@@ -95,10 +103,11 @@ pub fn interrupt(
     runs: &[String],
     now: i64,
 ) -> Result<(), StoreError> {
+    let mut ended = false;
     for run in runs {
-        runs::end(db, run, RunState::Interrupted, r#"{"reason":"interrupted"}"#, now)?;
+        ended |= runs::end(db, run, RunState::Interrupted, r#"{"reason":"interrupted"}"#, now)?;
     }
-    put_entry(db, key, entry)
+    if ended { put_entry(db, key, entry) } else { Ok(()) }
 }
 
 /// Forgets queued runs.

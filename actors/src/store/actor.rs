@@ -1,19 +1,29 @@
 //! The actor that owns the database threads.
 //!
-//! It has no messages: work reaches the threads through their queues. It fails when a thread ends without being asked,
-//! and its supervisor then opens the database again.
+//! Work reaches the threads through their queues, not through this actor. It fails when a thread ends without being
+//! asked, and its supervisor then opens the database again. Once a day it has old rows removed.
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 
-use super::{QUEUE, Queues, Store, open, reader, writer};
+use super::{QUEUE, Queues, Store, open, reader, runs, writer};
 use crate::supervision::{Child, ChildSpec, StartFn, task};
 
 /// Internal news only.
-pub struct ThreadEnded(&'static str);
+pub enum StoreNews {
+    ThreadEnded(&'static str),
+    MaintenanceDue,
+}
+
+/// How long after the start, and then how often, old rows are removed.
+const MAINTENANCE_FIRST: Duration = Duration::from_secs(60);
+const MAINTENANCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a finished run is remembered, milliseconds: so long a repeated request is recognised.
+const RUN_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 struct StoreActor;
 
@@ -35,13 +45,13 @@ pub fn child(store: Store, spec: ChildSpec) -> Child {
 }
 
 impl Actor for StoreActor {
-    type Msg = ThreadEnded;
+    type Msg = StoreNews;
     type State = StoreState;
     type Arguments = Store;
 
     /// Opens the database: a few milliseconds on local disk, the one start that touches a file, because nothing in
     /// the tree can live without it.
-    async fn pre_start(&self, me: ActorRef<ThreadEnded>, store: Store) -> Result<StoreState, ActorProcessingErr> {
+    async fn pre_start(&self, me: ActorRef<StoreNews>, store: Store) -> Result<StoreState, ActorProcessingErr> {
         let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let (db, salvage) = open::open_writer(store.dir(), &stamp)?;
         if let Some(salvage) = salvage {
@@ -66,20 +76,28 @@ impl Actor for StoreActor {
             })?);
         }
         store.inner.queues.store(Some(Arc::new(Queues { writes, reads })));
+        drop(me.send_after(MAINTENANCE_FIRST, || StoreNews::MaintenanceDue));
         Ok(StoreState { store, threads })
     }
 
     async fn handle(
         &self,
-        _: ActorRef<ThreadEnded>,
-        ended: ThreadEnded,
-        _: &mut StoreState,
+        me: ActorRef<StoreNews>,
+        news: StoreNews,
+        state: &mut StoreState,
     ) -> Result<(), ActorProcessingErr> {
-        Err(format!("the {} thread ended", ended.0).into())
+        match news {
+            StoreNews::ThreadEnded(name) => Err(format!("the {name} thread ended").into()),
+            StoreNews::MaintenanceDue => {
+                drop(me.send_after(MAINTENANCE, || StoreNews::MaintenanceDue));
+                state.maintain();
+                Ok(())
+            }
+        }
     }
 
     /// Closes the queues, lets the writer finish what it holds, and joins the threads.
-    async fn post_stop(&self, _: ActorRef<ThreadEnded>, state: &mut StoreState) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(&self, _: ActorRef<StoreNews>, state: &mut StoreState) -> Result<(), ActorProcessingErr> {
         state.store.inner.queues.store(None);
         let threads = std::mem::take(&mut state.threads);
         task::blocking(move || {
@@ -94,17 +112,32 @@ impl Actor for StoreActor {
     }
 }
 
+impl StoreState {
+    /// Has old rows removed. The answer is not awaited: what fails today is done tomorrow.
+    fn maintain(&self) {
+        let before = jiff::Timestamp::now().as_millisecond() - RUN_KEPT_MS;
+        let removed = self.store.submit(move |db| {
+            let runs = runs::prune(db, before)?;
+            tracing::debug!(runs, "old runs removed");
+            Ok(())
+        });
+        if let Err(error) = removed {
+            tracing::warn!(%error, "old runs were not removed");
+        }
+    }
+}
+
 fn spawn_writer(
-    me: &ActorRef<ThreadEnded>,
+    me: &ActorRef<StoreNews>,
     store: &Store,
     mut db: rusqlite::Connection,
     mut queue: mpsc::Receiver<Box<dyn writer::Job>>,
 ) -> std::io::Result<JoinHandle<()>> {
     let guard = EndGuard { me: me.clone(), name: "writer" };
-    let dir = store.dir().to_owned();
+    let (dir, commits) = (store.dir().to_owned(), store.clone());
     task::thread("store-writer", move || {
         let _guard = guard;
-        writer::serve(&mut db, &mut queue);
+        writer::serve(&mut db, &mut queue, |outcome| commits.note_commit(outcome));
         if let Err(error) = open::backup(&db, &dir) {
             tracing::warn!(%error, "the database could not be backed up");
         }
@@ -113,12 +146,12 @@ fn spawn_writer(
 
 /// Tells the actor when its thread ends, also by a panic.
 struct EndGuard {
-    me: ActorRef<ThreadEnded>,
+    me: ActorRef<StoreNews>,
     name: &'static str,
 }
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
-        let _ = self.me.send_message(ThreadEnded(self.name)); // the actor may be stopping: then it knows
+        let _ = self.me.send_message(StoreNews::ThreadEnded(self.name)); // the actor may be stopping: then it knows
     }
 }

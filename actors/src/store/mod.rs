@@ -74,6 +74,8 @@ pub struct Store {
 struct Inner {
     dir: PathBuf,
     queues: ArcSwapOption<Queues>,
+    /// Why the latest commit failed; empty when it did not.
+    failing: ArcSwapOption<StoreError>,
 }
 
 struct Queues {
@@ -90,7 +92,9 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// A store without an actor behind it yet.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { inner: Arc::new(Inner { dir: dir.into(), queues: ArcSwapOption::empty() }) }
+        Self {
+            inner: Arc::new(Inner { dir: dir.into(), queues: ArcSwapOption::empty(), failing: ArcSwapOption::empty() }),
+        }
     }
 
     /// The state directory.
@@ -147,9 +151,45 @@ impl Store {
         answer.await.map_err(|_| StoreError::Restarting)?
     }
 
+    /// Does the database take writes? Costs nothing while it does; after a failure it is tried with a small one.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.queues()?;
+        if self.inner.failing.load().is_none() {
+            return Ok(());
+        }
+        self.write(touch).await
+    }
+
+    /// Keeps how a commit went, and says so when that has changed.
+    fn note_commit(&self, outcome: Result<(), StoreError>) {
+        match outcome {
+            Ok(()) if self.inner.failing.load().is_none() => {}
+            Ok(()) => {
+                self.inner.failing.store(None);
+                tracing::info!("the database takes writes again");
+            }
+            Err(error) => {
+                let text = error.to_string();
+                if self.inner.failing.swap(Some(Arc::new(error))).is_none() {
+                    tracing::error!(error = %text, "the database does not take writes");
+                }
+            }
+        }
+    }
+
     fn queues(&self) -> Result<Arc<Queues>, StoreError> {
         self.inner.queues.load_full().ok_or(StoreError::Restarting)
     }
+}
+
+/// The smallest write there is.
+fn touch(db: &Connection) -> Result<(), StoreError> {
+    let now = jiff::Timestamp::now().as_millisecond();
+    db.execute(
+        "INSERT INTO facts (name, value) VALUES ('touched', ?1) ON CONFLICT (name) DO UPDATE SET value = ?1",
+        [now.to_string()],
+    )?;
+    Ok(())
 }
 
 type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;

@@ -110,11 +110,13 @@ pub fn start(db: &Connection, run_id: &str, session_id: &str, now: i64) -> Resul
     Ok(())
 }
 
-/// A run is over. The first end counts: returns whether this was it.
+/// A run is over. The first end counts: returns whether this was it. What was asked is kept only of a run that was cut
+/// off: it may hold images, and the transcript has it anyway.
 pub fn end(db: &Connection, run_id: &str, state: RunState, outcome: &str, now: i64) -> Result<bool, StoreError> {
     let changed = db
         .prepare_cached(
-            "UPDATE runs SET state = ?2, outcome = ?3, ended_at = ?4
+            "UPDATE runs SET state = ?2, outcome = ?3, ended_at = ?4,
+                             request = CASE ?2 WHEN 'interrupted' THEN request ELSE '{}' END
              WHERE run_id = ?1 AND state IN ('queued', 'running')",
         )?
         .execute(params![run_id, state.as_str(), outcome, now])?;

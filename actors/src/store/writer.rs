@@ -22,8 +22,8 @@ pub trait Job: Send {
     fn settle(self: Box<Self>, commit: Result<(), StoreError>);
 }
 
-/// Serves the queue until it is closed and empty.
-pub fn serve(db: &mut Connection, queue: &mut Receiver<Box<dyn Job>>) {
+/// Serves the queue until it is closed and empty. `settled` is told how each commit went.
+pub fn serve(db: &mut Connection, queue: &mut Receiver<Box<dyn Job>>, settled: impl Fn(Result<(), StoreError>)) {
     let mut batch = Vec::with_capacity(BATCH);
     while let Some(first) = queue.blocking_recv() {
         batch.push(first);
@@ -33,21 +33,27 @@ pub fn serve(db: &mut Connection, queue: &mut Receiver<Box<dyn Job>>) {
                 Err(_) => break,
             }
         }
-        let outcome = commit(db, &mut batch);
+        let mut full = None;
+        let outcome = commit(db, &mut batch, &mut full);
+        settled(full.map_or_else(|| outcome.clone(), Err));
         for job in batch.drain(..) {
             job.settle(outcome.clone());
         }
     }
 }
 
-fn commit(db: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+/// `full` is left with the error of a job that found no room, or a file that must not be written.
+fn commit(db: &mut Connection, batch: &mut [Box<dyn Job>], full: &mut Option<StoreError>) -> Result<(), StoreError> {
     let mut group = db.transaction()?;
     for job in batch.iter_mut() {
         let savepoint = group.savepoint()?;
         let ran = catch_unwind(AssertUnwindSafe(|| job.run(&savepoint)));
         match ran {
             Ok(Ok(())) => savepoint.commit()?,
-            Ok(Err(_)) => drop(savepoint), // rolls back; the job keeps its own error
+            Ok(Err(error)) => {
+                drop(savepoint); // rolls back; the job keeps its own error
+                *full = full.take().or(matches!(error, StoreError::Full(_)).then_some(error));
+            }
             Err(panic) => {
                 tracing::error!(error = %panic_message(panic.as_ref()), "a write panicked; it was undone");
             }

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::world::{MAIN, OTHER, World, chat, completed, eventually, failure};
 
 /// The root, found upwards from a session.
-fn root(world: &World, session: &str) -> ActorCell {
+pub fn root(world: &World, session: &str) -> ActorCell {
     let mut cell = world.cell(session);
     while let Some(parent) = cell.try_get_supervisor() {
         cell = parent;
@@ -19,7 +19,7 @@ fn root(world: &World, session: &str) -> ActorCell {
 }
 
 /// The children of an actor in start order.
-fn children(cell: &ActorCell) -> Vec<ActorCell> {
+pub fn children(cell: &ActorCell) -> Vec<ActorCell> {
     let mut children = cell.get_children();
     children.sort_by_key(|child| child.get_id().pid());
     children

@@ -23,11 +23,13 @@ pub async fn ready(services: &Services, peer: SocketAddr, method: &Method, heade
     if !is_read(method) {
         return answer::wrong_method("GET, HEAD");
     }
-    let failing: Vec<&str> =
-        [(services.draining(), "draining"), (!services.is_ready() && !services.draining(), "starting")]
-            .into_iter()
-            .filter_map(|(fails, name)| fails.then_some(name))
-            .collect();
+    let unwritable = services.is_ready() && services.context.store.check().await.is_err();
+    let reasons = [
+        (services.draining(), "draining"),
+        (!services.is_ready() && !services.draining(), "starting"),
+        (unwritable, "store"),
+    ];
+    let failing: Vec<&str> = reasons.into_iter().filter_map(|(fails, name)| fails.then_some(name)).collect();
     let status = if failing.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let facts = RequestFacts::new(peer.ip(), headers, &services.config.load().settings.gateway);
     let mut payload = json!({ "ready": failing.is_empty() });
