@@ -114,7 +114,7 @@ pub fn endpoint(context: &Context, args: &RpcArgs, keys: &GatewayKeys) -> Result
         remote_url: keys.remote_url.as_deref(),
         remote: GivenCredentials { token: keys.remote_token.as_deref(), password: keys.remote_password.as_deref() },
         auth: GivenCredentials { token: keys.token.as_deref(), password: keys.password.as_deref() },
-        port: local_port(context, args, keys)?,
+        port: port_of(context, args, keys, note.as_ref())?,
         tls: keys.tls,
         run_file: note.as_ref(),
         device_token: None,
@@ -122,10 +122,16 @@ pub fn endpoint(context: &Context, args: &RpcArgs, keys: &GatewayKeys) -> Result
     resolve(&inputs, keys).map_err(|error| refuse(context, &error))
 }
 
-/// The local gateway's port: flag, environment, configuration, default.
+/// The local gateway's port: flag, environment, the one where a gateway of this state directory listens now,
+/// configuration, default.
 pub fn local_port(context: &Context, args: &RpcArgs, keys: &GatewayKeys) -> Result<u16, Failure> {
-    let env = context.env_port()?;
-    Ok(args.port.or(env).or(keys.port).unwrap_or(context.paths.port_default))
+    let note = RunFile::read(&context.paths.state_dir);
+    port_of(context, args, keys, note.as_ref())
+}
+
+fn port_of(context: &Context, args: &RpcArgs, keys: &GatewayKeys, note: Option<&RunFile>) -> Result<u16, Failure> {
+    let named = args.port.or(context.env_port()?);
+    Ok(named.or(note.map(|note| note.port)).or(keys.port).unwrap_or(context.paths.port_default))
 }
 
 /// A gateway without authentication needs no credential, not even at an address that somebody named.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::World;
 use crate::fake_provider::{Outcome, Script};
 use crate::harness::turn::{self, end_of, events_of, history, is_chat_end, say, send, text_of};
-use crate::harness::{Hello, SOON, eventually};
+use crate::harness::{Client, Hello, SOON, eventually};
 
 const ANSWER: &str = "Hello from the fake provider.";
 const MAIN: &str = "agent:main:main";
@@ -319,4 +319,34 @@ async fn the_model_gets_the_whole_conversation() {
     assert_eq!(said.len(), 3, "{said:?}");
     assert!(said[0].1.contains("what colour?"));
     assert_eq!(said[1], ("assistant".to_owned(), "Blue, I think.".to_owned()));
+}
+
+#[tokio::test]
+async fn steering_a_session_ends_its_run_and_keeps_what_waits() {
+    let world = World::start_with(|config| config.set("messages.queue.mode", json!("followup")));
+    let mut client = world.client().await;
+    let live = send(&mut client, "main", "[[script:slow]] count").await;
+    let queued = json!({ "sessionKey": "main", "message": "queued", "idempotencyKey": "queued-1" });
+    client.ask("chat.send", queued).await;
+    let wish = json!({ "key": MAIN, "message": "other wish", "idempotencyKey": "steer-1" });
+    let answer = client.ask("sessions.steer", wish.clone()).await;
+    assert_eq!(answer["interruptedActiveRun"], true, "{answer}");
+    assert_eq!(end_of(&mut client, &live, SOON).await["state"], "aborted");
+    for run in ["queued-1", "steer-1"] {
+        assert_eq!(end_of(&mut client, run, SOON).await["state"], "final", "{run}");
+    }
+    let again = client.ask("sessions.steer", wish).await;
+    assert_eq!(again["interruptedActiveRun"], false, "a repetition ends nothing: {again}");
+}
+
+#[tokio::test]
+async fn only_its_owner_or_an_admin_may_steer_a_run_away() {
+    let world = World::start();
+    let mut owner = world.client().await;
+    let live = send(&mut owner, "main", "[[script:slow]] count").await;
+    let hello = Hello::default().set("scopes", json!(["operator.read", "operator.write"]));
+    let mut other = Client::connect_as(&world.gateway.ws(), &hello).await;
+    let wish = json!({ "key": MAIN, "message": "other wish", "idempotencyKey": "steer-2" });
+    assert_eq!(other.refusal("sessions.steer", wish).await["message"], "unauthorized");
+    assert_eq!(end_of(&mut owner, &live, SOON).await["state"], "final");
 }

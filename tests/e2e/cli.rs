@@ -115,6 +115,9 @@ fn config_get_shows_values_but_no_secrets() {
     let missing = get("gateway.nope");
     assert_eq!(missing.code, Some(1));
     assert!(missing.stderr.contains("Config path not found: gateway.nope."), "{}", missing.stderr);
+    let unset = get("gateway.reload.debounceMs");
+    assert_eq!(unset.code, Some(1));
+    assert!(unset.stderr.contains("is not set; its default is 300."), "{}", unset.stderr);
 }
 
 #[tokio::test]

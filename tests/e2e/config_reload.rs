@@ -125,6 +125,31 @@ async fn a_rotated_token_closes_those_who_used_the_old_one() {
 }
 
 #[tokio::test]
+async fn what_needs_a_restart_waits_and_holds_nothing_else_back() {
+    let mut world = World::start();
+    let mut client = world.client().await;
+    let set = |config: Config| with_ops(config).set("gateway.handshakeTimeoutMs", json!(20_000));
+    world.gateway.edit_config(set);
+    wait_for_ops(&mut client, SOON).await;
+    let reload = client.ask("status", json!({})).await["configReload"].clone();
+    assert_eq!(reload["status"], "restart-pending", "{reload}");
+    assert_eq!(reload["pending"], json!(["gateway.handshakeTimeoutMs"]));
+    assert!(world.gateway.logs().contains("config change requires gateway restart (gateway.handshakeTimeoutMs)"));
+    assert!(world.gateway.logs().contains("config hot reload applied (agents.list)"));
+    let fresh = "e2e-a-second-token-9d1c7b";
+    world.gateway.edit_config(|config| config.set("gateway.auth.token", json!(fresh)));
+    assert_eq!(client.closed(SOON).await, Closed { code: 4001, reason: "gateway auth changed".into() });
+    let hello = Hello::default().set("auth", json!({ "token": fresh }));
+    let mut client = Client::connect_as(&world.gateway.ws(), &hello).await;
+    world.gateway.edit_config(|config| config.unset("gateway.handshakeTimeoutMs"));
+    eventually("nothing waits any more", SOON, async || {
+        let status = client.ask("status", json!({})).await;
+        (status["configReload"]["status"] == "ok").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_client_edits_with_the_hash_of_what_it_read() {
     let world = World::start();
     let mut client = world.client().await;

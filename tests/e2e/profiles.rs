@@ -80,3 +80,22 @@ async fn two_profiles_run_side_by_side() {
     assert_eq!(history(&mut one, "main").await.len(), 2);
     assert_eq!(history(&mut two, "main").await.len(), 0);
 }
+
+#[tokio::test]
+async fn commands_find_a_gateway_that_listens_elsewhere_than_configured() {
+    let fake = FakeProvider::start();
+    let place = Place::new(binary());
+    place.write_config(&Config::new(place.root(), free_port(), &fake.base_url()).text());
+    let port = free_port();
+    let process = Process::start(&mut place.command(&["gateway", "run", "--port", &port.to_string()]));
+    let until = Instant::now() + SOON;
+    while http_status(port, "/health") != Some(200) {
+        assert!(Instant::now() < until, "{}", process.stderr());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let health = place.run(&["health", "--json"]);
+    assert_eq!(health.code, Some(0), "{}", health.stderr);
+    assert!(health.stdout.contains("\"ok\": true"), "{}", health.stdout);
+    let status = place.run(&["gateway", "status"]);
+    assert!(status.stdout.contains(&format!("ws://127.0.0.1:{port}")), "{}", status.stdout);
+}

@@ -15,9 +15,10 @@ use serde_json::{Value, json};
 use super::dotenv;
 use super::env::Env;
 use super::handle::{ConfigHandle, Snapshot};
-use super::issue::{ConfigError, Issue};
+use super::issue::{ConfigError, Issue, KeyPath};
 use super::paths::Paths;
 use super::reload::{self, ReloadPlan};
+use super::settings::ReloadMode;
 use super::watch::Watch;
 use super::{backup, diff, load, redact, settle};
 use crate::events::{Event, Events, EventsMsg};
@@ -161,29 +162,63 @@ async fn take_over(args: &ConfigArgs, current: &Snapshot, next: Snapshot) {
     if changed.is_empty() {
         return settle(args, ReloadStatus::default(), Vec::new());
     }
-    let plan = reload::plan(current.settings.gateway.reload.mode, &changed);
+    let mode = current.settings.gateway.reload.mode;
+    let plan = reload::plan(mode, &changed);
     tracing::info!(target: "gateway/reload", "{}", reload::line(reload::CHANGE_DETECTED, &plan.paths()));
-    report(&plan);
-    if plan.needs_restart.is_empty() && (!plan.apply_hot.is_empty() || !plan.quiet.is_empty()) {
-        keep_last_good(&next).await;
-        let published = args.handle.publish(next);
-        (args.apply)(&published);
+    let mut pending = [plan.needs_restart.clone(), plan.ignored.clone()].concat();
+    let mut applied = Vec::new();
+    let part = match (plan.publishes(), plan.held.is_empty()) {
+        (false, _) => None,
+        (true, true) => Some(next),
+        (true, false) => without(args, current, next, plan.held.clone()).await,
+    };
+    match part {
+        Some(part) => {
+            applied.clone_from(&plan.apply_hot);
+            keep_last_good(&part).await;
+            let published = args.handle.publish(part);
+            (args.apply)(&published);
+        }
+        None => pending.extend_from_slice(&plan.apply_hot),
     }
-    let pending = [plan.needs_restart.clone(), plan.ignored.clone()].concat();
-    let status = ReloadStatus { pending, ..ReloadStatus::default() };
-    settle(args, status, plan.apply_hot);
+    report(mode, &plan, &applied);
+    settle(args, ReloadStatus { pending, ..ReloadStatus::default() }, applied);
 }
 
-fn report(plan: &ReloadPlan) {
-    let say = |text: &str, paths: &[String]| tracing::info!(target: "gateway/reload", "{}", reload::line(text, paths));
-    if !plan.needs_restart.is_empty() {
-        return say(reload::RESTART_REQUIRED, &plan.needs_restart);
+/// The part of a change that can take effect now. `None`: it makes no sense without what has to wait, so all waits.
+async fn without(args: &ConfigArgs, current: &Snapshot, next: Snapshot, held: Vec<KeyPath>) -> Option<Snapshot> {
+    let (paths, env, cwd, current) = (args.paths.clone(), args.env.clone(), args.cwd.clone(), current.clone());
+    let part =
+        task::blocking(move || load::holding_back(&next, &current, &held, &paths, &dotenv::layered(env, &cwd, &paths)));
+    let activated = match part.await {
+        Ok(Ok(part)) => tokio::time::timeout(PREPARE_LIMIT, load::activate(part)).await.ok()?,
+        Ok(Err(error)) => Err(error),
+        Err(panic) => {
+            tracing::error!(target: "gateway/reload", error = %panic, "a part of a change could not be prepared");
+            return None;
+        }
+    };
+    if let Err(error) = &activated {
+        let texts: Vec<String> = error.issues.iter().map(Issue::to_text).collect();
+        tracing::warn!(
+            target: "gateway/reload", "nothing is applied before the restart; alone it would be invalid: {}",
+            texts.join("; ")
+        );
     }
-    if !plan.ignored.is_empty() {
-        say(reload::HOT_IGNORING, &plan.ignored);
+    activated.ok()
+}
+
+fn report(mode: ReloadMode, plan: &ReloadPlan, applied: &[String]) {
+    if mode == ReloadMode::Off {
+        return tracing::info!(target: "gateway/reload", "{}", reload::DISABLED);
     }
-    if !plan.apply_hot.is_empty() {
-        say(reload::HOT_APPLIED, &plan.apply_hot);
+    let lines = [
+        (reload::RESTART_REQUIRED, plan.needs_restart.as_slice()),
+        (reload::HOT_IGNORING, &plan.ignored),
+        (reload::HOT_APPLIED, applied),
+    ];
+    for (text, paths) in lines.into_iter().filter(|(_, paths)| !paths.is_empty()) {
+        tracing::info!(target: "gateway/reload", "{}", reload::line(text, paths));
     }
 }
 

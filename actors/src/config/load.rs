@@ -13,7 +13,7 @@ use super::aliases::{self, Normalised};
 use super::env::Env;
 use super::handle::Snapshot;
 use super::include::{self, Flattened, Pending, Roots};
-use super::issue::{ConfigError, Issue, IssueCode, Phase, ROOT};
+use super::issue::{ConfigError, Issue, IssueCode, KeyPath, Phase, ROOT};
 use super::paths::{ConfigOrigin, Paths};
 use super::secrets;
 use super::settings::{SecretInput, Settings};
@@ -42,7 +42,32 @@ pub fn from_text(text: Option<String>, pending: &Pending, paths: &Paths, env: &E
         None => Value::Object(Map::new()),
     };
     let roots = Roots::new(&paths.config_path, &paths.home, env);
-    let Flattened { value: source, files } = include::flatten(file, &paths.config_path, &roots, pending)?;
+    let flattened = include::flatten(file, &paths.config_path, &roots, pending)?;
+    from_source(flattened, text, paths, env)
+}
+
+/// A new configuration in which some changes are held back: at these paths it is still as `current` is.
+///
+/// An error means that it makes no sense without them.
+pub fn holding_back(
+    next: &Snapshot,
+    current: &Snapshot,
+    held: &[KeyPath],
+    paths: &Paths,
+    env: &Env,
+) -> Result<Snapshot, ConfigError> {
+    let mut value = next.source.clone();
+    for keys in held {
+        match tree::get(&current.source, keys) {
+            Some(old) => drop(tree::set(&mut value, keys, old.clone())),
+            None => drop(tree::remove(&mut value, keys)),
+        }
+    }
+    from_source(Flattened { value, files: next.includes.clone() }, next.text.clone(), paths, env)
+}
+
+fn from_source(flattened: Flattened, text: Option<String>, paths: &Paths, env: &Env) -> Result<Snapshot, ConfigError> {
+    let Flattened { value: source, files } = flattened;
     let checked = check(&source, env).map_err(|mut issues| {
         locate(&mut issues, text.as_deref());
         ConfigError::new(Phase::Schema, issues)

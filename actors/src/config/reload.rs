@@ -127,12 +127,14 @@ pub struct ReloadPlan {
     pub ignored: Vec<String>,
     /// Nothing to do: readers see them in the new snapshot.
     pub quiet: Vec<String>,
+    /// The paths that wait, as keys.
+    pub held: Vec<KeyPath>,
 }
 
 impl ReloadPlan {
     /// Is there a new snapshot to publish now?
     pub fn publishes(&self) -> bool {
-        self.needs_restart.is_empty() && !(self.apply_hot.is_empty() && self.quiet.is_empty())
+        !(self.apply_hot.is_empty() && self.quiet.is_empty())
     }
 
     /// Every changed path.
@@ -157,6 +159,11 @@ pub fn plan(mode: ReloadMode, changed: &[KeyPath]) -> ReloadPlan {
         };
         list.push(dotted(keys));
     }
+    let waits = |keys: &&KeyPath| {
+        let path = dotted(keys);
+        plan.needs_restart.contains(&path) || plan.ignored.contains(&path)
+    };
+    plan.held = changed.iter().filter(waits).cloned().collect();
     plan
 }
 

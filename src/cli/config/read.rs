@@ -1,7 +1,7 @@
 //! `config get`, `config validate` and `config file`: nothing here writes.
 
 use clap::Args;
-use openclaw_actors::config::{ConfigError, Issue, Snapshot, key_path, redact, tree};
+use openclaw_actors::config::{ConfigError, Issue, Snapshot, key_path, redact, schema, tree};
 use serde_json::{Value, json};
 
 use crate::cli::context::Context;
@@ -49,10 +49,20 @@ pub fn get(args: &GetArgs, context: &Context) -> Outcome {
     let keys = key_path::parse(&args.path, source).map_err(|error| Failure::usage(error.to_string()))?;
     let Some(value) = tree::get(source, &keys) else {
         let text = "Run openclaw config validate to inspect config shape.";
-        return Err(Failure::error(format!("Config path not found: {}. {text}", args.path)));
+        let failure = Failure::error(format!("Config path not found: {}. {text}", args.path));
+        return Err(unset(&keys).into_iter().fold(failure, Failure::line));
     };
     context.output.line(shown(&redact::redact_below(value, &keys), args.json)?)?;
     Ok(Exit::Done)
+}
+
+/// What holds for a key that exists but is not set.
+fn unset(keys: &[String]) -> Option<String> {
+    let default = schema::find(keys)?.default_value();
+    Some(match default {
+        Some(default) => format!("The key exists and is not set; its default is {default}."),
+        None => "The key exists and is not set; it has no default.".to_owned(),
+    })
 }
 
 /// A text without quotes, anything else as JSON.

@@ -32,11 +32,6 @@ pub async fn abort(call: &Call, key: &SessionKey, run_id: Option<&str>) -> Resul
     {
         return Err(ErrorShape::invalid("unauthorized"));
     }
-    end(call, key, run_id).await
-}
-
-/// Ends without asking who wants it.
-pub async fn end(call: &Call, key: &SessionKey, run_id: Option<String>) -> Result<Vec<String>, ErrorShape> {
     let message = |reply| SessionMsg::Abort { run_id: run_id.clone(), cause: AbortCause::Rpc, reply };
     call.services.ask_session(key, message).await
 }

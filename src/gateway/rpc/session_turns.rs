@@ -10,7 +10,7 @@ use openclaw_actors::protocol::session_calls::{
 use openclaw_actors::run::context::agents;
 use openclaw_actors::run::message::{Turn, TurnKind};
 use openclaw_actors::run::stream::now_ms;
-use openclaw_actors::session::{AgentId, SessionKey, lookup};
+use openclaw_actors::session::{AgentId, SessionKey, SessionMsg, lookup};
 use serde_json::Map;
 use uuid::Uuid;
 
@@ -82,13 +82,18 @@ pub async fn send(call: Call) -> Result<Reply, ErrorShape> {
     deliver(&call, &key, turn, None).await
 }
 
-/// Ends what the session does, then sends. A repetition must not end the run that the first request started.
+/// Ends the live run, then sends; what waits keeps its place. A repetition must not end the run that the first request
+/// started.
 pub async fn steer(call: Call) -> Result<Reply, ErrorShape> {
     let (key, turn) = message(&call).await?;
     let is_repeated = call.services.context.directory.get(&turn.run_id).is_some()
         || run_end::stored(&call.services, &turn.run_id).await?.is_some();
     chat_turn::admit(&call, &key).await?; // a message that will be refused ends nothing
-    let ended = if is_repeated { Vec::new() } else { aborting::end(&call, &key, None).await? };
+    let running = call.services.ask_session(&key, SessionMsg::Status).await?.running.filter(|_| !is_repeated);
+    let ended = match running {
+        Some(running) => aborting::abort(&call, &key, Some(&running)).await?,
+        None => Vec::new(),
+    };
     deliver(&call, &key, turn, Some(!ended.is_empty())).await
 }
 
