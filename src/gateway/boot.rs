@@ -245,7 +245,13 @@ pub async fn recover(services: Arc<Services>) {
     keys.dedup();
     for key in keys {
         let key = SessionKey::from_stored(key);
-        let Ok(session) = services.sessions.get_or_start(key.clone()).await else { continue };
+        let session = match services.sessions.get_or_start(key.clone()).await {
+            Ok(session) => session,
+            Err(error) => {
+                tracing::error!(session = %key, %error, "session not recovered: its waiting turns run with its next message");
+                continue;
+            }
+        };
         // Asking for its status makes it load; it then marks what was cut off and runs what waits.
         let status = session.ask(RECOVER_LIMIT, SessionMsg::Status).await;
         tracing::info!(session = %key, running = ?status.ok().and_then(|status| status.running), "session recovered");
