@@ -20,7 +20,6 @@ const ABSENT: &[&str] = &[
     "gateway auth-token",
     "metrics",
     "routing",
-    "tree",
     // setting up
     "onboard",
     "configure",

@@ -25,6 +25,7 @@ mod setup;
 mod status;
 mod table;
 mod text;
+mod tree;
 mod usage;
 mod workspace;
 
@@ -105,6 +106,7 @@ pub enum Command {
     Status(status::StatusArgs),
     Health(health::HealthArgs),
     Logs(logs::LogsArgs),
+    Tree(tree::TreeArgs),
     Doctor(doctor::DoctorArgs),
     Agent(agent::AgentArgs),
     Sessions(sessions::SessionsArgs),
@@ -146,6 +148,7 @@ fn dispatch(command: Command, context: &Context, hooks: &Hooks) -> Outcome {
         Command::Status(args) => status::run(&args, context),
         Command::Health(args) => health::run(&args, context),
         Command::Logs(args) => logs::run(&args, context),
+        Command::Tree(args) => tree::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Agent(args) => agent::run(&args, context),
         Command::Sessions(args) => sessions::run(&args, context, hooks),
@@ -164,6 +167,7 @@ impl Command {
             Self::Status(args) => args.rpc.json,
             Self::Health(args) => args.rpc.json,
             Self::Logs(args) => args.rpc.json,
+            Self::Tree(args) => args.json(),
             Self::Doctor(args) => args.json,
             Self::Agent(args) => args.rpc.json,
             Self::Sessions(args) => args.json(),

@@ -21,9 +21,10 @@ use openclaw_actors::run::context::{Context, Lanes};
 use openclaw_actors::run::directory::Directory;
 use openclaw_actors::run::lane::Lane;
 use openclaw_actors::run::models::ConfiguredModels;
-use openclaw_actors::session::{SessionKey, SessionMsg, Sessions};
-use openclaw_actors::store::{Store, runs};
+use openclaw_actors::session::Sessions;
+use openclaw_actors::store::Store;
 use openclaw_actors::supervision::{Address, Child, ChildSpec, Group, Restart};
+use openclaw_actors::tree::overview::Overview;
 use openclaw_actors::tree::{self, Tree, TreeArgs};
 use rand::Rng;
 use tokio::time::Instant;
@@ -44,8 +45,6 @@ use crate::cli::gateway::run::RunOptions;
 
 /// Mails that may wait in front of presence.
 const PRESENCE_MAILBOX: usize = 1024;
-/// How long a session may take to read what the last time left.
-const RECOVER_LIMIT: Duration = Duration::from_secs(10);
 /// How long the log may take to write its first line.
 const LOG_LIMIT: Duration = Duration::from_millis(200);
 
@@ -146,12 +145,14 @@ pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
     // An owner who has configured nothing may have a model server running; one who has is not surprised by it.
     let local_urls = (local::OLLAMA_URL.to_owned(), local::LM_STUDIO_URL.to_owned());
     let models = ConfiguredModels::new(config.clone(), HttpClients::default(), Some(local_urls));
+    let (events, directory) = (Events::new("events", events::MAILBOX), Directory::default());
     Context {
         store: Store::new(&paths.state_dir),
         config: config.clone(),
-        events: Events::new("events", events::MAILBOX),
+        overview: Overview::new(events.clone(), directory.clone()),
+        events,
         sessions: Sessions::new("sessions"),
-        directory: Directory::default(),
+        directory,
         lanes: Lanes { main: Lane::new("main", config.load().settings.agents.defaults.max_concurrent) },
         models: Arc::new(models),
         started: Instant::now(),
@@ -189,10 +190,15 @@ fn front(services: &Arc<Services>, sockets: Sockets) -> Vec<Child> {
     let permanent = |kind| ChildSpec::new(kind, Restart::Permanent);
     let mut front = vec![
         health::child(services.health.address.clone(), health_args, permanent("health")),
-        services.connections.child(permanent("connections"), ws::group_spec()),
+        services
+            .connections
+            .child(permanent("connections").vital(), ws::group_spec(services.context.overview.observer())),
     ];
     front.extend(
-        sockets.bound.into_iter().map(|socket| listener::child(socket, Arc::clone(services), permanent("listener"))),
+        sockets
+            .bound
+            .into_iter()
+            .map(|socket| listener::child(socket, Arc::clone(services), permanent("listener").vital())),
     );
     front
 }
@@ -232,30 +238,6 @@ fn apply(options: &RunOptions, services: &Arc<Services>) -> Apply {
             tracing::info!(target: "gateway", closed, "gateway auth changed");
         }
     })
-}
-
-/// Sessions with work from before: each looks after its own when it starts.
-pub async fn recover(services: Arc<Services>) {
-    let open = match services.context.store.read(runs::open).await {
-        Ok(open) => open,
-        Err(error) => return tracing::error!(%error, "unfinished runs of the last time could not be read"),
-    };
-    let mut keys: Vec<String> = open.into_iter().map(|run| run.session_key).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    for key in keys {
-        let key = SessionKey::from_stored(key);
-        let session = match services.sessions.get_or_start(key.clone()).await {
-            Ok(session) => session,
-            Err(error) => {
-                tracing::error!(session = %key, %error, "session not recovered: its waiting turns run with its next message");
-                continue;
-            }
-        };
-        // Asking for its status makes it load; it then marks what was cut off and runs what waits.
-        let status = session.ask(RECOVER_LIMIT, SessionMsg::Status).await;
-        tracing::info!(session = %key, running = ?status.ok().and_then(|status| status.running), "session recovered");
-    }
 }
 
 fn own_presence() -> PresenceEntry {

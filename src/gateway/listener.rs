@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use openclaw_actors::supervision::task::{self, Task, TaskEnd, TaskSet};
-use openclaw_actors::supervision::{Child, ChildSpec, Mail, StartFn};
+use openclaw_actors::supervision::{Address, Child, ChildSpec, Mail, StartFn};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
@@ -47,15 +47,19 @@ struct ListenerState {
 
 /// A listener as a child of the front.
 pub fn child(socket: std::net::TcpListener, services: Arc<Services>, spec: ChildSpec) -> Child {
+    let name = socket.local_addr().map_or_else(|_| spec.kind.to_owned(), |address| format!("{}:{address}", spec.kind));
     let args = ListenerArgs { socket: Arc::new(socket), services };
+    let address = Address::new("listener", 1);
+    let mailbox = Arc::new(address.clone());
     let start: StartFn = Arc::new(move |parent| {
-        let args = args.clone();
+        let (args, address) = (args.clone(), address.clone());
         Box::pin(async move {
             let (actor, _) = ListenerActor::spawn_linked(None, ListenerActor, args, parent).await?;
+            address.publish(actor.clone());
             Ok(actor.get_cell())
         })
     });
-    Child { spec, start }
+    Child::new(spec, mailbox, start).named(&name)
 }
 
 impl Actor for ListenerActor {
@@ -83,7 +87,8 @@ impl Actor for ListenerActor {
         mail: Self::Msg,
         _: &mut ListenerState,
     ) -> Result<(), ActorProcessingErr> {
-        Err(format!("the listener ended: {:?}", mail.open().0).into())
+        let Some(Ended(end)) = mail.open().await? else { return Ok(()) };
+        Err(format!("the listener ended: {end:?}").into())
     }
 }
 

@@ -15,6 +15,7 @@ use openclaw_actors::logs::retention::FilePolicy;
 use openclaw_actors::logs::{
     self, ConsoleOptions, FileOptions, Levels, LogGuard, LogHandle, LogOptions, Redactor, directory,
 };
+use openclaw_actors::supervision::task;
 use serde_json::Value;
 
 use crate::cli::Failure;
@@ -47,6 +48,19 @@ pub fn init(options: &RunOptions) -> Result<LogGuard, Failure> {
         clock: Arc::new(Timestamp::now),
     });
     guard.map_err(|error| Failure::error(format!("the log could not be started: {error}")))
+}
+
+/// Panics go where everything else goes: one redacted line with the place. What died is told by its supervisor.
+pub fn note_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = task::panic_message(panic.payload());
+        let place = panic.location().map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
+        let thread = std::thread::current().name().unwrap_or("unnamed").to_owned();
+        tracing::error!(target: "gateway", thread, "panic at {place}: {message}");
+        if std::env::var_os("RUST_BACKTRACE").is_some_and(|wanted| wanted != "0") {
+            tracing::error!(target: "gateway", "{}", std::backtrace::Backtrace::force_capture());
+        }
+    }));
 }
 
 /// Takes over what a reload may change: levels, style, patterns, new secrets.

@@ -19,11 +19,9 @@ mod turns;
 mod ws;
 
 use std::path::Path;
-use std::sync::Arc;
 
 use openclaw_actors::files;
 use openclaw_actors::run::context::key_rules;
-use openclaw_actors::supervision::task;
 
 use crate::cli::gateway::run::RunOptions;
 use crate::cli::{Exit, Failure, Outcome};
@@ -58,15 +56,14 @@ async fn live(options: RunOptions) -> Outcome {
     let sockets = bind::bind(&options.listen)?;
     let port = sockets.port;
     let log = logging::init(&options)?;
+    logging::note_panics();
     offline::take_over(&options.paths, &key_rules(&options.snapshot.settings))?;
     let mut signals = stop::Signals::listen().map_err(|error| Failure::error(error.to_string()))?;
     let made_up = boot::made_up_token(&options);
     let note = leave_note(&options.paths.state_dir, port, made_up.clone())?;
     let mut gateway = boot::start(options, made_up, sockets, log.handle().clone()).await?;
     tracing::info!(target: "gateway", "ready");
-    let recovery = task::spawn("recovery", boot::recover(Arc::clone(&gateway.services)));
     let reason = stop::wait(&mut signals, &mut gateway.tree).await;
-    drop(recovery);
     let outcome = stop::stop(&gateway.services, gateway.tree, &mut signals, reason).await;
     if let Err(error) = std::fs::remove_file(&note) {
         tracing::debug!(%error, "the run file was gone already");

@@ -144,7 +144,7 @@ async fn ten_crashes_in_a_row_lose_no_turn() {
 async fn the_program_that_people_run_cannot_be_told_to_panic() {
     let world = World::start();
     let mut client = world.client().await;
-    let error = client.refusal("test.panic", json!({})).await;
+    let error = client.refusal("test.fault", json!({})).await;
     let is_made_for_tests = cfg!(feature = "fault-injection") && std::env::var_os("OPENCLAW_TEST_BINARY").is_none();
-    assert_eq!(error["message"] == "unknown method: test.panic", !is_made_for_tests, "{error}");
+    assert_eq!(error["message"] == "unknown method: test.fault", !is_made_for_tests, "{error}");
 }

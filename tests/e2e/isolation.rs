@@ -1,6 +1,6 @@
 //! A panic stays where it happens: in a run, a session, a connection. Everything beside it goes on untouched.
 //!
-//! Compiled with the feature `fault-injection`, whose `test.panic` hits an actor of the running program.
+//! Compiled with the feature `fault-injection`, whose `test.fault` hits an actor of the running program.
 
 use std::time::Duration;
 
@@ -51,8 +51,17 @@ async fn streams(client: &mut Client, run: &str) {
     client.frame("a delta", SOON, is_delta).await;
 }
 
+/// The parameters of `test.fault`.
+fn fault(fault: &str, what: &str, session: &str) -> Value {
+    match what {
+        "run" => json!({ "name": "run", "fault": fault, "sessionKey": session }),
+        "session" => json!({ "name": format!("agents/sessions/agent:main:{session}"), "fault": fault }),
+        _ => json!({ "name": what, "fault": fault }),
+    }
+}
+
 async fn panic(client: &mut Client, what: &str, session: &str) {
-    let answer = client.ask("test.panic", json!({ "what": what, "sessionKey": session })).await;
+    let answer = client.ask("test.fault", fault("panic", what, session)).await;
     assert_eq!(answer, json!({ "hit": true }));
 }
 
@@ -134,7 +143,7 @@ async fn a_message_sent_while_its_session_restarts_is_taken() {
     let world = World::start();
     let mut client = world.client().await;
     say(&mut client, "main", "hello").await;
-    client.send("test.panic", json!({ "what": "session", "sessionKey": "main" })).await;
+    panic(&mut client, "session", "main").await;
     assert_eq!(say(&mut client, "main", "and on").await, ANSWER);
     assert_eq!(said(&history(&mut client, "main").await, "and on"), 1);
 }
@@ -147,7 +156,7 @@ async fn a_panic_in_a_connection_closes_only_that_socket() {
     let mut watcher = world.client().await;
     let run = send(&mut doomed, "main", "[[script:slow]] watched").await;
     streams(&mut doomed, &run).await;
-    doomed.send("test.panic", json!({ "what": "connection" })).await;
+    doomed.send("test.fault", fault("panic", "connection", "")).await;
     doomed.closed(SOON).await;
 
     let frames = watcher.frames_until("the end", SOON, |frame| is_chat_end(frame, &run)).await;
@@ -170,7 +179,7 @@ async fn a_session_that_keeps_panicking_is_held_back_and_the_gateway_goes_on() {
         panic(&mut client, "session", "main").await;
         if n < RESTARTS {
             eventually("the session is back", SOON, async || {
-                let answer = client.call("test.panic", json!({ "what": "run", "sessionKey": "main" })).await;
+                let answer = client.call("test.fault", fault("panic", "run", "main")).await;
                 (answer["payload"]["hit"] == false).then_some(())
             })
             .await;

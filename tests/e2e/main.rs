@@ -26,6 +26,8 @@ mod handshake;
 mod http_openai;
 #[cfg(feature = "fault-injection")]
 mod isolation;
+#[cfg(feature = "fault-injection")]
+mod isolation_matrix;
 mod profiles;
 mod provider_errors;
 mod rpc;

@@ -24,7 +24,7 @@ use super::{backup, diff, load, redact, settle};
 use crate::events::{Event, Events, EventsMsg};
 use crate::run::stream::now_ms;
 use crate::supervision::task::{self, Task, TaskEnd};
-use crate::supervision::{Child, ChildSpec, Mail, StartFn};
+use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn};
 
 /// How long reading and activating a changed configuration may take.
 const PREPARE_LIMIT: Duration = Duration::from_secs(60);
@@ -85,14 +85,17 @@ struct ConfigState {
 
 /// The config actor as a child of the foundation.
 pub fn child(args: ConfigArgs, spec: ChildSpec) -> Child {
+    let address = Address::new("config", 1);
+    let mailbox = Arc::new(address.clone());
     let start: StartFn = Arc::new(move |parent| {
-        let args = args.clone();
+        let (args, address) = (args.clone(), address.clone());
         Box::pin(async move {
             let (actor, _) = ConfigActor::spawn_linked(None, ConfigActor, args, parent).await?;
+            address.publish(actor.clone());
             Ok(actor.get_cell())
         })
     });
-    Child { spec, start }
+    Child::new(spec, mailbox, start)
 }
 
 impl Actor for ConfigActor {
@@ -113,7 +116,7 @@ impl Actor for ConfigActor {
         mail: Self::Msg,
         _: &mut ConfigState,
     ) -> Result<(), ActorProcessingErr> {
-        let ConfigMsg::WatchEnded(end) = mail.open();
+        let Some(ConfigMsg::WatchEnded(end)) = mail.open().await? else { return Ok(()) };
         Err(format!("the configuration is no longer watched: {end:?}").into())
     }
 }

@@ -57,6 +57,7 @@ struct DevicesState {
 
 /// The devices actor as a child of its supervisor.
 pub fn child(address: Devices, args: DevicesArgs, spec: ChildSpec) -> Child {
+    let mailbox = Arc::new(address.clone());
     let start: StartFn = Arc::new(move |parent| {
         let (address, args) = (address.clone(), args.clone());
         Box::pin(async move {
@@ -65,7 +66,7 @@ pub fn child(address: Devices, args: DevicesArgs, spec: ChildSpec) -> Child {
             Ok(actor.get_cell())
         })
     });
-    Child { spec, start }
+    Child::new(spec, mailbox, start)
 }
 
 type Me = ActorRef<Mail<DevicesMsg>>;
@@ -84,7 +85,8 @@ impl Actor for DevicesActor {
     }
 
     async fn handle(&self, me: Me, mail: Self::Msg, state: &mut DevicesState) -> Result<(), ActorProcessingErr> {
-        match mail.open() {
+        let Some(message) = mail.open().await? else { return Ok(()) };
+        match message {
             DevicesMsg::News(News::Loaded { writes, .. }) if writes != state.writes => state.load(&me, Duration::ZERO),
             DevicesMsg::News(News::Loaded { loaded: Err(error), .. }) => {
                 tracing::warn!(%error, "paired devices could not be read");

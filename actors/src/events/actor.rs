@@ -31,6 +31,7 @@ struct Connection {
 
 /// The hub as a child of its supervisor.
 pub fn child(address: Address<EventsMsg>, spec: ChildSpec) -> Child {
+    let mailbox = Arc::new(address.clone());
     let start: StartFn = Arc::new(move |parent| {
         let address = address.clone();
         Box::pin(async move {
@@ -39,7 +40,7 @@ pub fn child(address: Address<EventsMsg>, spec: ChildSpec) -> Child {
             Ok(actor.get_cell())
         })
     });
-    Child { spec, start }
+    Child::new(spec, mailbox, start)
 }
 
 impl Actor for EventsActor {
@@ -57,7 +58,9 @@ impl Actor for EventsActor {
         mail: Self::Msg,
         state: &mut EventsState,
     ) -> Result<(), ActorProcessingErr> {
-        state.apply(mail.open());
+        if let Some(message) = mail.open().await? {
+            state.apply(message);
+        }
         Ok(())
     }
 }

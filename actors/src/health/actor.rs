@@ -84,6 +84,7 @@ struct HealthState {
 
 /// Health as a child of the front.
 pub fn child(address: Address<HealthMsg>, args: HealthArgs, spec: ChildSpec) -> Child {
+    let mailbox = Arc::new(address.clone());
     let start: StartFn = Arc::new(move |parent| {
         let (address, args) = (address.clone(), args.clone());
         Box::pin(async move {
@@ -92,7 +93,7 @@ pub fn child(address: Address<HealthMsg>, args: HealthArgs, spec: ChildSpec) -> 
             Ok(actor.get_cell())
         })
     });
-    Child { spec, start }
+    Child::new(spec, mailbox, start)
 }
 
 impl Actor for HealthActor {
@@ -123,7 +124,8 @@ impl Actor for HealthActor {
         mail: Self::Msg,
         state: &mut HealthState,
     ) -> Result<(), ActorProcessingErr> {
-        match mail.open() {
+        let Some(message) = mail.open().await? else { return Ok(()) };
+        match message {
             HealthMsg::Get { probe, reply } => state.get(&me, probe, reply),
             HealthMsg::ClientJoined => state.joined(&me),
             HealthMsg::News(News::TickDue) => state.tick(&me),

@@ -44,7 +44,8 @@ impl Place {
             children.insert(0, store::child(args.store.clone(), spec("store")));
         }
         let supervisor = SupervisorArgs {
-            name: "test",
+            path: "test".into(),
+            observer: crate::supervision::view::log_only(),
             strategy: Strategy::OneForOne,
             intensity: Intensity::new(1, Duration::from_secs(60)),
             children,

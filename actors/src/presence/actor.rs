@@ -83,6 +83,7 @@ struct PresenceState {
 
 /// Presence as a child of its supervisor.
 pub fn child(address: Address<PresenceMsg>, args: PresenceArgs, spec: ChildSpec) -> Child {
+    let mailbox = Arc::new(address.clone());
     let start: StartFn = Arc::new(move |parent| {
         let (address, args) = (address.clone(), args.clone());
         Box::pin(async move {
@@ -91,7 +92,7 @@ pub fn child(address: Address<PresenceMsg>, args: PresenceArgs, spec: ChildSpec)
             Ok(actor.get_cell())
         })
     });
-    Child { spec, start }
+    Child::new(spec, mailbox, start)
 }
 
 impl Actor for PresenceActor {
@@ -109,7 +110,8 @@ impl Actor for PresenceActor {
         mail: Self::Msg,
         state: &mut PresenceState,
     ) -> Result<(), ActorProcessingErr> {
-        match mail.open() {
+        let Some(message) = mail.open().await? else { return Ok(()) };
+        match message {
             PresenceMsg::Joined { key, entry } => {
                 state.args.versions.bump_presence();
                 state.table.touch(&key, entry, Instant::now());

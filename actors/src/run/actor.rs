@@ -67,7 +67,8 @@ impl Actor for RunActor {
         mail: Self::Msg,
         state: &mut RunActorState,
     ) -> Result<(), ActorProcessingErr> {
-        match mail.open() {
+        let Some(message) = mail.open().await? else { return Ok(()) };
+        match message {
             RunMsg::Steer(turn) => {
                 if let Err(refused) = state.steering.try_send(turn) {
                     state.late.push(refused.into_inner());
@@ -87,8 +88,6 @@ impl Actor for RunActor {
                 me.stop(None);
             }
             RunMsg::Ended(Err(panic)) => return Err(panic.into()),
-            #[cfg(feature = "fault-injection")]
-            RunMsg::Panic => panic!("injected"),
         }
         Ok(())
     }

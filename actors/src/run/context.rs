@@ -26,6 +26,7 @@ use crate::store::Store;
 use crate::supervision::task;
 use crate::tools::policy::Stage;
 use crate::tools::{Toolbox, builtin};
+use crate::tree::overview::Overview;
 
 /// The global lanes.
 #[derive(Clone)]
@@ -41,6 +42,7 @@ pub struct Context {
     pub events: Events,
     pub sessions: Sessions,
     pub directory: Directory,
+    pub overview: Overview,
     pub lanes: Lanes,
     pub models: Arc<dyn ModelSource>,
     pub started: tokio::time::Instant,

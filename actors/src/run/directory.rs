@@ -39,7 +39,16 @@ pub struct Directory {
 struct Row {
     ticket: Ticket,
     end: watch::Sender<Option<Arc<EndedRun>>>,
+    running_since: Option<Instant>,
     ended_at: Option<Instant>,
+}
+
+/// A run that has begun and is not over.
+#[derive(Debug, Clone)]
+pub struct LiveRun {
+    pub run_id: String,
+    pub session_key: String,
+    pub since: Instant,
 }
 
 impl Directory {
@@ -63,7 +72,7 @@ impl Directory {
                     ended,
                     owner,
                 };
-                free.insert(Row { ticket: ticket.clone(), end, ended_at: None });
+                free.insert(Row { ticket: ticket.clone(), end, running_since: None, ended_at: None });
                 Ok(ticket)
             }
         }
@@ -71,6 +80,23 @@ impl Directory {
 
     pub fn get(&self, run_id: &str) -> Option<Ticket> {
         self.runs.get(run_id).map(|row| row.ticket.clone())
+    }
+
+    /// The run has begun.
+    pub fn begun(&self, run_id: &str) {
+        if let Some(mut row) = self.runs.get_mut(run_id) {
+            row.running_since = Some(Instant::now());
+        }
+    }
+
+    /// Runs that have begun and are not over, in no order.
+    pub fn live(&self) -> Vec<LiveRun> {
+        let live = |row: &Row| {
+            let since = row.running_since.filter(|_| row.ended_at.is_none())?;
+            let ticket = &row.ticket;
+            Some(LiveRun { run_id: ticket.run_id.clone(), session_key: ticket.session_key.clone(), since })
+        };
+        self.runs.iter().filter_map(|row| live(row.value())).collect()
     }
 
     /// Tells everybody who waits. The first end counts; returns whether this was it.

@@ -103,9 +103,6 @@ pub enum RunMsg {
     Abort(AbortCause),
     /// The turn's task is over; `Err` is a panic.
     Ended(Result<Box<RunEnd>, String>),
-    /// Panics; only tests send it.
-    #[cfg(feature = "fault-injection")]
-    Panic,
 }
 
 /// Everything that the session must know when a run is over.

@@ -19,7 +19,8 @@ use crate::run::stream::now_ms;
 use crate::session::SessionEntry;
 use crate::store::runs::{RunRecord, RunState};
 use crate::store::{StoreError, runs, sessions};
-use crate::supervision::{Ended, Mail, ended};
+use crate::supervision::{Ended, Mail, ended, machine, restart, view};
+use crate::tree::overview;
 
 /// A session without work rests after this long: its actor ends, its rows stay.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(600);
@@ -53,16 +54,15 @@ impl Actor for SessionActor {
     }
 
     async fn handle(&self, me: Me, mail: Self::Msg, state: &mut SessionState) -> Result<(), ActorProcessingErr> {
-        match mail.open() {
+        let Some(message) = mail.open().await? else { return Ok(()) };
+        match message {
             SessionMsg::News(news) => state.news(&me, news).await?,
             SessionMsg::Status(reply) if !matches!(state.phase, Phase::Loading) => {
                 let _ = reply.send(state.status()); // the asker may have gone
             }
             #[cfg(feature = "fault-injection")]
-            SessionMsg::Panic => panic!("injected"),
-            #[cfg(feature = "fault-injection")]
-            SessionMsg::PanicRun(reply) => {
-                let _ = reply.send(state.panic_run()); // the asker may have gone
+            SessionMsg::FailRun(fault, reply) => {
+                let _ = reply.send(state.fail_run(fault)); // the asker may have gone
             }
             request if state.is_between() && state.deferred.len() >= DEFERRED_MAX => requests::refuse(request),
             request if state.is_between() => state.deferred.push_back(request),
@@ -133,6 +133,7 @@ impl SessionState {
             }
             News::PayDue => self.pay(me),
             News::Paid { count, stored } => self.paid(me, count, stored),
+            News::CheckRun(run_id) => self.check_run(me, &run_id),
             News::CollectDue(timer) if timer == self.timer => self.queue_held = false,
             News::Idle(timer) if timer == self.timer && self.is_at_rest() => me.stop(None),
             News::CollectDue(_) | News::Idle(_) => {}
@@ -225,7 +226,14 @@ impl SessionState {
             return None; // an older run
         }
         let run_id = running.turn.run_id.clone();
-        tracing::error!(session = %self.key, run = %run_id, %reason, "run went down");
+        self.context.overview.note(&view::News {
+            path: view::join(&overview::session_path(self.key.as_str()), &run_id),
+            kind: "run",
+            event: &machine::Event::Ended { exit: restart::Exit::Abnormal, reason: reason.to_owned() },
+            generation: 1,
+            restarts: 0,
+            next_retry: None,
+        });
         let failed = RunEnd::failed(format!("the run went down: {reason}"));
         let end = RunEnd { unsteered: running.steered.clone(), ..failed };
         Some(News::RunEnded { run_id, end: Box::new(end) })

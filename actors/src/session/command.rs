@@ -89,9 +89,6 @@ pub const COMMANDS: [CommandInfo; 11] = [
     info("queue", &[], "[mode | default]", "Shows or sets what happens to messages during an answer.", "options"),
 ];
 
-/// Commands that also work in the middle of a sentence.
-const INLINE: [&str; 4] = ["help", "commands", "status", "whoami"];
-
 /// Reads a whole message as a command. `None`: it is no command. `triggers` are the configured reset triggers.
 pub fn parse(text: &str, triggers: &[String]) -> Option<Command> {
     if let Some(reset) = parse_reset_trigger(text, triggers) {
@@ -109,24 +106,6 @@ pub fn parse(text: &str, triggers: &[String]) -> Option<Command> {
         // `/new` and `/reset` count only as configured triggers
         _ => Command::Other { name, args: args.to_owned() },
     })
-}
-
-/// Finds the commands that may stand inside a sentence. `None` without any; else them and the sentence without them.
-pub fn inline(text: &str) -> Option<(Vec<Command>, String)> {
-    let mut found = Vec::new();
-    let mut rest = String::with_capacity(text.len());
-    for piece in text.split_inclusive(char::is_whitespace) {
-        let word = piece.trim_end();
-        let name = word.strip_prefix('/').map(str::to_lowercase);
-        match name.as_deref().and_then(canonical).filter(|name| INLINE.contains(name)) {
-            Some("status") => found.push(Command::Status),
-            Some("help") => found.push(Command::Help),
-            Some("commands") => found.push(Command::Commands),
-            Some(_) => found.push(Command::WhoAmI),
-            None => rest.push_str(piece),
-        }
-    }
-    (!found.is_empty()).then(|| (found, rest.trim().to_owned()))
 }
 
 /// The overview of all commands.
@@ -271,15 +250,6 @@ mod tests {
             ("/model P/Model-X", directives_of(vec![Directive::Model(Setting::Set("P/Model-X".into()))], "")),
         ] {
             assert_eq!(parse(text, &[]), command, "{text}");
-        }
-    }
-
-    #[test]
-    fn some_commands_work_inside_a_sentence() {
-        assert_eq!(inline("hey /status how are you"), Some((vec![Command::Status], "hey how are you".into())));
-        assert_eq!(inline("/id\nand /HELP"), Some((vec![Command::WhoAmI, Command::Help], "and".into())));
-        for text in ["hello", "see /stop", "a/status", "/statuses x"] {
-            assert_eq!(inline(text), None, "{text}");
         }
     }
 

@@ -31,12 +31,9 @@ pub enum SessionMsg {
     Status(RpcReplyPort<SessionStatus>),
     /// News to itself and from its run.
     News(News),
-    /// Panics; only tests send it.
+    /// Makes the live run fail; only tests send it. Answers whether there was one.
     #[cfg(feature = "fault-injection")]
-    Panic,
-    /// Makes the live run panic; only tests send it. Answers whether there was one.
-    #[cfg(feature = "fault-injection")]
-    PanicRun(RpcReplyPort<bool>),
+    FailRun(crate::supervision::mailbox::Fault, RpcReplyPort<bool>),
 }
 
 /// What a session learns from the store, its run and its clock.
@@ -73,6 +70,8 @@ pub enum News {
     LoadDue,
     /// Quiet time after a run is over: waiting messages may be collected.
     CollectDue(u64),
+    /// The run with this id is asked whether it is there.
+    CheckRun(String),
     /// Nobody has wanted anything for a while.
     Idle(u64),
 }

@@ -14,6 +14,7 @@ pub mod lookup;
 pub mod message;
 mod patch;
 pub mod queue;
+pub mod recovery;
 mod requests;
 pub mod reset;
 mod state;

@@ -51,7 +51,7 @@ pub fn handle(state: &mut SessionState, me: &Me, request: SessionMsg) {
         }
         SessionMsg::News(_) => {} // taken before it gets here
         #[cfg(feature = "fault-injection")]
-        SessionMsg::Panic | SessionMsg::PanicRun(_) => {} // likewise
+        SessionMsg::FailRun(..) => {} // likewise
     }
 }
 

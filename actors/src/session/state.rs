@@ -25,8 +25,10 @@ use crate::run::stream::now_ms;
 use crate::run::turn::TurnArgs;
 use crate::store::StoreError;
 use crate::store::runs::{RunRecord, RunState};
-use crate::supervision::Mail;
+use crate::supervision::life::check_every;
+use crate::supervision::mailbox::Mailbox;
 use crate::supervision::task::TaskSet;
+use crate::supervision::{Address, Mail};
 
 pub type Me = ActorRef<Mail<SessionMsg>>;
 type Submitted<T> = Result<oneshot::Receiver<Result<T, StoreError>>, StoreError>;
@@ -86,6 +88,10 @@ pub struct Accepting {
 pub struct Running {
     pub turn: Turn,
     pub actor: ActorRef<Mail<RunMsg>>,
+    /// Where its session asks whether it is still there.
+    pub address: Address<RunMsg>,
+    /// Number of the last time it did.
+    pub asked: u32,
     pub started_at: i64,
     /// Messages that were steered into it.
     pub steered: Vec<Turn>,
@@ -285,7 +291,12 @@ impl SessionState {
         let args = TurnArgs { context: Arc::clone(&self.context), key: self.key.clone(), entry, turn: turn.clone() };
         match run_actor::spawn(RunArgs { turn: args, report }, me.get_cell()).await {
             Ok(actor) => {
-                let running = Running { turn, actor, started_at, steered: Vec::new(), aborting: false };
+                self.context.directory.begun(&turn.run_id);
+                let address = Address::new("run", 1);
+                address.publish(actor.clone());
+                self.check_run_later(me, &turn.run_id);
+                let (steered, aborting) = (Vec::new(), false);
+                let running = Running { turn, actor, address, asked: 0, started_at, steered, aborting };
                 self.phase = Phase::Running(Box::new(running));
             }
             Err(error) => {
@@ -293,6 +304,26 @@ impl SessionState {
                 self.end(me, turn, end, started_at, Vec::new());
             }
         }
+    }
+
+    fn check_run_later(&self, me: &Me, run_id: &str) {
+        let run_id = run_id.to_owned();
+        drop(me.send_after(check_every(), move || Mail::own(SessionMsg::News(News::CheckRun(run_id)))));
+    }
+
+    /// Asks the live run whether it is there; one that has not answered the last time is killed, and so goes down.
+    pub fn check_run(&mut self, me: &Me, run_id: &str) {
+        let Phase::Running(running) = &mut self.phase else { return };
+        if running.turn.run_id != run_id {
+            return; // an older one
+        }
+        if running.address.answered() != running.asked {
+            tracing::error!(session = %self.key, run = %run_id, "run does not answer; killing it");
+            return running.actor.kill();
+        }
+        running.asked = running.asked.wrapping_add(1);
+        running.address.ping(running.asked);
+        self.check_run_later(me, run_id);
     }
 
     /// A run is over: what it did goes to disk.
@@ -442,9 +473,9 @@ impl SessionState {
 
     /// Makes the live run panic. Returns whether there was one.
     #[cfg(feature = "fault-injection")]
-    pub fn panic_run(&self) -> bool {
+    pub fn fail_run(&self, fault: crate::supervision::mailbox::Fault) -> bool {
         let Phase::Running(running) = &self.phase else { return false };
-        running.actor.send_message(Mail::own(RunMsg::Panic)).is_ok()
+        running.actor.send_message(Mail::fault(fault)).is_ok()
     }
 
     pub fn end_in_directory(&self, run_id: &str, outcome: Outcome, started_at: i64) {

@@ -11,7 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 
 use super::{QUEUE, Queues, Store, open, reader, runs, writer};
-use crate::supervision::{Child, ChildSpec, StartFn, task};
+use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn, task};
 
 /// Internal news only.
 pub enum StoreNews {
@@ -34,24 +34,27 @@ struct StoreState {
 
 /// The store as a child of the foundation.
 pub fn child(store: Store, spec: ChildSpec) -> Child {
+    let address = Address::new("store", 1);
+    let mailbox = Arc::new(address.clone());
     let start: StartFn = Arc::new(move |parent| {
-        let store = store.clone();
+        let (store, address) = (store.clone(), address.clone());
         Box::pin(async move {
             let (actor, _) = StoreActor::spawn_linked(None, StoreActor, store, parent).await?;
+            address.publish(actor.clone());
             Ok(actor.get_cell())
         })
     });
-    Child { spec, start }
+    Child::new(spec, mailbox, start)
 }
 
 impl Actor for StoreActor {
-    type Msg = StoreNews;
+    type Msg = Mail<StoreNews>;
     type State = StoreState;
     type Arguments = Store;
 
     /// Opens the database: a few milliseconds on local disk, the one start that touches a file, because nothing in
     /// the tree can live without it.
-    async fn pre_start(&self, me: ActorRef<StoreNews>, store: Store) -> Result<StoreState, ActorProcessingErr> {
+    async fn pre_start(&self, me: ActorRef<Mail<StoreNews>>, store: Store) -> Result<StoreState, ActorProcessingErr> {
         let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
         let (db, salvage) = open::open_writer(store.dir(), &stamp)?;
         if let Some(salvage) = salvage {
@@ -76,20 +79,21 @@ impl Actor for StoreActor {
             })?);
         }
         store.inner.queues.store(Some(Arc::new(Queues { writes, reads })));
-        drop(me.send_after(MAINTENANCE_FIRST, || StoreNews::MaintenanceDue));
+        drop(me.send_after(MAINTENANCE_FIRST, || Mail::own(StoreNews::MaintenanceDue)));
         Ok(StoreState { store, threads })
     }
 
     async fn handle(
         &self,
-        me: ActorRef<StoreNews>,
-        news: StoreNews,
+        me: ActorRef<Mail<StoreNews>>,
+        mail: Self::Msg,
         state: &mut StoreState,
     ) -> Result<(), ActorProcessingErr> {
+        let Some(news) = mail.open().await? else { return Ok(()) };
         match news {
             StoreNews::ThreadEnded(name) => Err(format!("the {name} thread ended").into()),
             StoreNews::MaintenanceDue => {
-                drop(me.send_after(MAINTENANCE, || StoreNews::MaintenanceDue));
+                drop(me.send_after(MAINTENANCE, || Mail::own(StoreNews::MaintenanceDue)));
                 state.maintain();
                 Ok(())
             }
@@ -97,7 +101,7 @@ impl Actor for StoreActor {
     }
 
     /// Closes the queues, lets the writer finish what it holds, and joins the threads.
-    async fn post_stop(&self, _: ActorRef<StoreNews>, state: &mut StoreState) -> Result<(), ActorProcessingErr> {
+    async fn post_stop(&self, _: ActorRef<Mail<StoreNews>>, state: &mut StoreState) -> Result<(), ActorProcessingErr> {
         state.store.inner.queues.store(None);
         let threads = std::mem::take(&mut state.threads);
         task::blocking(move || {
@@ -128,7 +132,7 @@ impl StoreState {
 }
 
 fn spawn_writer(
-    me: &ActorRef<StoreNews>,
+    me: &ActorRef<Mail<StoreNews>>,
     store: &Store,
     mut db: rusqlite::Connection,
     mut queue: mpsc::Receiver<Box<dyn writer::Job>>,
@@ -146,12 +150,12 @@ fn spawn_writer(
 
 /// Tells the actor when its thread ends, also by a panic.
 struct EndGuard {
-    me: ActorRef<StoreNews>,
+    me: ActorRef<Mail<StoreNews>>,
     name: &'static str,
 }
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
-        let _ = self.me.send_message(StoreNews::ThreadEnded(self.name)); // the actor may be stopping: then it knows
+        let _ = self.me.send_message(Mail::own(StoreNews::ThreadEnded(self.name))); // the actor may be stopping: then it knows
     }
 }

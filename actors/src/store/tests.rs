@@ -6,7 +6,8 @@ use ractor::Actor;
 pub async fn running(dir: &Path) -> (Store, ractor::ActorCell) {
     let store = Store::new(dir);
     let args = SupervisorArgs {
-        name: "test",
+        path: "test".into(),
+        observer: crate::supervision::view::log_only(),
         strategy: Strategy::OneForOne,
         intensity: Intensity::new(3, Duration::from_secs(60)),
         children: vec![child(store.clone(), ChildSpec::new("store", Restart::Permanent))],

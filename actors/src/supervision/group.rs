@@ -1,8 +1,9 @@
 //! A supervisor of many children of one kind that come and go: sessions, connections.
 //!
 //! A child is started when somebody asks for its key and forgotten when it ends. A transient child that failed is
-//! started again at once; one that fails more often than the intensity allows is quarantined for `QUARANTINE`, and only
-//! that one: the group itself lives on, and starts it again when the time is over, because it may have work. Finding or starting is one message, so two askers never start two children.
+//! started again at once; one that fails more often than its intensity allows is held back for a while, and only that
+//! one: the group itself lives on, and starts it again when the time is over, because it may have work. Finding or
+//! starting is one message, so two askers never start two children.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -16,14 +17,22 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPo
 use tokio::time::Instant;
 
 use super::exit::{self, Ended};
-use super::mailbox::{Address, Mail};
-use super::restart::{self, Exit, Window};
-use super::spec::{Child, ChildSpec, Intensity, StartFn};
+use super::life::{Check, Life, State, Then, Verdict, check_every};
+use super::machine::{Event, Operation};
+use super::mailbox::{Address, Mail, Mailbox, Unavailable};
+use super::restart::{Exit, Window};
+use super::spec::{Child, ChildSpec, Exceeded, Intensity, Restart, StartFn};
 use super::stop::stop_child;
-use super::supervisor::ChildInfo;
+use super::view::{self, ASK_LIMIT, Branch, ChildInfo, News, Node, Observer, Refused};
 
-/// How long a child that keeps failing is refused.
+/// How long a child that keeps failing is held back.
 pub const QUARANTINE: Duration = Duration::from_secs(60);
+
+/// Restarts of one child that are tolerated before it is held back.
+pub const TOLERATED: Intensity = Intensity::new(3, Duration::from_secs(60));
+
+/// Restarts in a whole group that are tolerated: beyond, whoever fails next is held back at once.
+const STORM: Intensity = Intensity::new(100, Duration::from_secs(10));
 
 /// Starts one incarnation of the child with this key below the group.
 pub type SpawnFn<K, M> =
@@ -35,9 +44,12 @@ pub enum GroupMsg<K, M> {
     GetOrStart(K, RpcReplyPort<Result<Address<M>, String>>),
     /// Starts a child that brings its own way to start (a connection owns its socket).
     Start(K, SpawnFn<K, M>, RpcReplyPort<Result<Address<M>, String>>),
-    /// The quarantine of the child with this key is over.
-    Revive(K),
-    Which(RpcReplyPort<Vec<(K, ChildInfo)>>),
+    /// Something is due for the child with this key, if it is still this incarnation.
+    Wake(K, u64),
+    /// Look whether everybody still answers.
+    Check,
+    Which(RpcReplyPort<Vec<ChildInfo>>),
+    Operate(String, Operation, RpcReplyPort<Result<(), Refused>>),
 }
 
 /// Everything of a kind: where the children are, and how to get one.
@@ -70,7 +82,7 @@ where
         self.alive.get(key).map(|entry| entry.value().clone())
     }
 
-    /// The child, started if necessary. The error is for people: quarantined, restarting, overloaded.
+    /// The child, started if necessary. The error is for people: held back, stopped, restarting, overloaded.
     pub async fn get_or_start(&self, key: K) -> Result<Address<M>, String> {
         if let Some(address) = self.get(&key) {
             return Ok(address);
@@ -109,23 +121,42 @@ where
                 Ok(actor.get_cell())
             })
         });
-        Child { spec, start }
+        Child::new(spec, Arc::new(self.address.clone()), start).with_below(Arc::new(self.clone()))
+    }
+}
+
+impl<K: Key, M: Send + 'static> Branch for Group<K, M> {
+    fn children(&self) -> BoxFuture<'_, Result<Vec<ChildInfo>, Unavailable>> {
+        Box::pin(self.address.ask(ASK_LIMIT, GroupMsg::Which))
+    }
+
+    fn operate(&self, child: &str, operation: Operation) -> BoxFuture<'_, Result<(), Refused>> {
+        let child = child.to_owned();
+        Box::pin(async move { self.address.ask(ASK_LIMIT, |reply| GroupMsg::Operate(child, operation, reply)).await? })
     }
 }
 
 /// What all children of a group have in common.
 pub struct GroupSpec<K, M> {
+    /// Names from below the root to the group, joined by `/`.
+    pub path: String,
     pub child: ChildSpec,
-    pub intensity: Intensity,
     /// Mails that may wait in front of one child.
     pub mailbox_cap: usize,
     /// How `GetOrStart` starts a child; absent when children bring their own way.
     pub spawn: Option<SpawnFn<K, M>>,
+    pub observer: Observer,
 }
 
 impl<K, M> Clone for GroupSpec<K, M> {
     fn clone(&self) -> Self {
-        Self { child: self.child, intensity: self.intensity, mailbox_cap: self.mailbox_cap, spawn: self.spawn.clone() }
+        Self {
+            path: self.path.clone(),
+            child: self.child,
+            mailbox_cap: self.mailbox_cap,
+            spawn: self.spawn.clone(),
+            observer: Arc::clone(&self.observer),
+        }
     }
 }
 
@@ -150,70 +181,73 @@ struct GroupState<K: Eq + Hash, M> {
     args: GroupArgs<K, M>,
     members: HashMap<K, Member<K, M>>,
     by_actor: HashMap<ActorId, K>,
-    stopping: bool,
+    storm: Window,
 }
 
 struct Member<K, M> {
     address: Address<M>,
     spawn: SpawnFn<K, M>,
     cell: Option<ActorCell>,
-    started: Instant,
-    generation: u64,
-    window: Window,
-    quarantined_until: Option<Instant>,
-    last_failure: Option<String>,
+    life: Life,
 }
+
+type Me<K, M> = ActorRef<Mail<GroupMsg<K, M>>>;
 
 impl<K: Key, M: Send + 'static> Actor for GroupActor<K, M> {
     type Msg = Mail<GroupMsg<K, M>>;
     type State = GroupState<K, M>;
     type Arguments = GroupArgs<K, M>;
 
-    async fn pre_start(
-        &self,
-        _: ActorRef<Self::Msg>,
-        args: Self::Arguments,
-    ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(GroupState { args, members: HashMap::new(), by_actor: HashMap::new(), stopping: false })
+    async fn pre_start(&self, me: Me<K, M>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
+        drop(me.send_after(check_every(), || Mail::own(GroupMsg::Check)));
+        Ok(GroupState { args, members: HashMap::new(), by_actor: HashMap::new(), storm: Window::default() })
     }
 
-    async fn handle(
-        &self,
-        me: ActorRef<Self::Msg>,
-        mail: Self::Msg,
-        state: &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        match mail.open() {
-            GroupMsg::GetOrStart(key, reply) => {
+    async fn handle(&self, me: Me<K, M>, mail: Self::Msg, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        match mail.open().await? {
+            Some(GroupMsg::GetOrStart(key, reply)) => {
                 let spawn = state.args.of.spawn.clone();
-                let _ = reply.send(state.get_or_start(me.get_cell(), key, spawn).await); // the asker may have gone
+                let _ = reply.send(state.get_or_start(&me, key, spawn).await); // the asker may have gone
             }
-            GroupMsg::Start(key, spawn, reply) => {
-                let _ = reply.send(state.get_or_start(me.get_cell(), key, Some(spawn)).await); // as above
+            Some(GroupMsg::Start(key, spawn, reply)) => {
+                let _ = reply.send(state.get_or_start(&me, key, Some(spawn)).await); // as above
             }
-            GroupMsg::Revive(key) => state.revive(&me, key).await,
-            GroupMsg::Which(reply) => {
-                let _ = reply.send(state.members.iter().map(|(k, m)| (k.clone(), m.info(&state.args.of))).collect());
+            Some(GroupMsg::Wake(key, generation)) => state.wake(&me, &key, generation).await,
+            Some(GroupMsg::Check) => {
+                drop(me.send_after(check_every(), || Mail::own(GroupMsg::Check)));
+                state.check(&me);
             }
+            Some(GroupMsg::Which(reply)) => {
+                let _ = reply.send(state.which()); // as above
+            }
+            Some(GroupMsg::Operate(name, operation, reply)) => {
+                let _ = reply.send(state.operate(&me, &name, operation).await); // as above
+            }
+            None => {}
         }
         Ok(())
     }
 
     async fn handle_supervisor_evt(
         &self,
-        me: ActorRef<Self::Msg>,
+        me: Me<K, M>,
         event: SupervisionEvent,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        if let Some(Ended { cell, failure }) = exit::ended(event) {
-            state.ended(&me, &cell, failure).await;
+        if let Some(Ended { cell, failure }) = exit::ended(event)
+            && let Some(key) = state.by_actor.remove(&cell.get_id())
+        {
+            let (exit, reason) = match &failure {
+                Some(reason) => (Exit::Abnormal, reason.as_str()),
+                None => (Exit::Normal, "normal"),
+            };
+            state.ended(&me, key, exit, reason).await;
         }
         Ok(())
     }
 
     /// Children of one kind are equals: all stop at once, each with its own deadline.
-    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        state.stopping = true;
+    async fn post_stop(&self, _: Me<K, M>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         let spec = state.args.of.child;
         let cells: Vec<ActorCell> = state.members.values_mut().filter_map(|member| member.cell.take()).collect();
         join_all(cells.iter().map(|cell| stop_child(cell, spec.kind, spec.shutdown))).await;
@@ -225,108 +259,247 @@ impl<K: Key, M: Send + 'static> Actor for GroupActor<K, M> {
 impl<K: Key, M: Send + 'static> GroupState<K, M> {
     async fn get_or_start(
         &mut self,
-        me: ActorCell,
+        me: &Me<K, M>,
         key: K,
         spawn: Option<SpawnFn<K, M>>,
     ) -> Result<Address<M>, String> {
         let kind = self.args.of.child.kind;
         if let Some(member) = self.members.get(&key) {
-            if member.cell.is_some() {
-                return Ok(member.address.clone());
-            }
-            if member.quarantined_until.is_some_and(|until| until > Instant::now()) {
-                let why = member.last_failure.as_deref().unwrap_or("unknown");
-                return Err(format!("{kind} {key} keeps failing and is held back for a minute: {why}"));
+            match member.life.state {
+                State::Running { .. } => return Ok(member.address.clone()),
+                State::GaveUp { retry_at } if retry_at > Instant::now() => {
+                    let why = member.life.last_failure().map_or("unknown", |failure| &failure.reason);
+                    return Err(format!("{kind} {key} keeps failing and is held back for a minute: {why}"));
+                }
+                State::Stopped => {
+                    return Err(format!("{kind} {key} was stopped; `openclaw tree start` lets it go on"));
+                }
+                State::Stopping { .. } | State::Killed { .. } => return Err(format!("{kind} {key} is restarting")),
+                _ => {}
             }
         }
         let spawn = spawn.ok_or_else(|| format!("{kind} {key} is not running"))?;
-        let member = self.members.entry(key.clone()).or_insert_with(|| Member {
+        self.members.entry(key.clone()).or_insert_with(|| Member {
             address: Address::new(kind, self.args.of.mailbox_cap),
             spawn,
             cell: None,
-            started: Instant::now(),
-            generation: 0,
-            window: Window::default(),
-            quarantined_until: None,
-            last_failure: None,
+            life: Life::new(Instant::now()),
         });
-        let actor = member.start(&key, me).await.map_err(|error| format!("{kind} {key} did not start: {error}"))?;
-        let address = member.address.clone();
-        self.by_actor.insert(actor, key.clone());
-        self.args.alive.insert(key, address.clone());
-        Ok(address)
+        if let Err(error) = self.start(me, &key).await {
+            if self.members.get(&key).is_some_and(|member| member.life.generation == 1) {
+                self.members.remove(&key); // it never was there
+                self.args.alive.remove(&key);
+            }
+            return Err(format!("{kind} {key} did not start: {error}"));
+        }
+        self.members.get(&key).map(|member| member.address.clone()).ok_or_else(|| format!("{kind} {key} is gone"))
     }
 
-    /// Starts a child again that was held back, unless somebody who asked for it has done so.
-    async fn revive(&mut self, me: &ActorRef<Mail<GroupMsg<K, M>>>, key: K) {
-        let Some(member) = self.members.get(&key) else { return };
-        if self.stopping || member.cell.is_some() {
-            return;
-        }
-        let spawn = Arc::clone(&member.spawn);
-        if let Err(error) = self.get_or_start(me.get_cell(), key, Some(spawn)).await {
-            tracing::error!(%error, "quarantine is over, but the child does not start");
-        }
-    }
-
-    /// `failure` is absent when the child ended by itself or was asked to.
-    async fn ended(&mut self, me: &ActorRef<Mail<GroupMsg<K, M>>>, cell: &ActorCell, failure: Option<String>) {
-        let Some(key) = self.by_actor.remove(&cell.get_id()) else { return };
-        let of = &self.args.of;
-        let exit = if failure.is_some() { Exit::Abnormal } else { Exit::Normal };
-        let Some(member) = self.members.get_mut(&key) else { return };
-        member.cell = None;
-        if let Some(reason) = &failure {
-            tracing::warn!(child = of.child.kind, %key, generation = member.generation, %reason, "child ended");
-        }
-        member.last_failure = failure;
-        if self.stopping || !restart::restarts(of.child.restart, exit) {
-            self.args.alive.remove(&key);
-            self.members.remove(&key);
-            return;
-        }
-        if !member.window.record(of.intensity, Instant::now()) {
-            member.quarantined_until = Some(Instant::now() + QUARANTINE);
-            self.args.alive.remove(&key);
-            tracing::error!(child = of.child.kind, %key, "child keeps failing; quarantined");
-            // The timer outlives us at most by its delay; a group that is gone ignores it.
-            drop(me.send_after(QUARANTINE, move || Mail::own(GroupMsg::Revive(key))));
-            return;
-        }
-        match member.start(&key, me.get_cell()).await {
+    /// Starts the next incarnation. An error has been counted as a failure.
+    async fn start(&mut self, me: &Me<K, M>, key: &K) -> Result<(), String> {
+        let Some(member) = self.members.get_mut(key) else { return Ok(()) };
+        member.life.starting();
+        let spec = self.args.of.child;
+        match (member.spawn)(key.clone(), me.get_cell()).await {
             Ok(actor) => {
-                self.by_actor.insert(actor, key);
+                let cell = actor.get_cell();
+                self.by_actor.insert(cell.get_id(), key.clone());
+                member.address.publish(actor);
+                member.cell = Some(cell);
+                member.life.started(member.address.answered(), Instant::now());
+                if member.life.generation > 1 {
+                    self.report(key, &Event::Started);
+                }
+                let Some(member) = self.members.get(key) else { return Ok(()) };
+                self.args.alive.insert(key.clone(), member.address.clone());
+                Ok(())
             }
             Err(error) => {
-                tracing::error!(child = of.child.kind, %key, %error, "child did not restart");
-                self.args.alive.remove(&key);
-                self.members.remove(&key);
+                let reason = error.to_string();
+                let verdict = member.life.start_failed(&spec, &reason, Instant::now(), 0.5);
+                self.judged(me, key, verdict, Exit::Abnormal, &reason);
+                Err(reason)
             }
         }
+    }
+
+    async fn ended(&mut self, me: &Me<K, M>, key: K, exit: Exit, reason: &str) {
+        let spec = self.args.of.child;
+        let Some(member) = self.members.get_mut(&key) else { return };
+        member.cell = None;
+        let verdict = member.life.ended(&spec, exit, reason, Instant::now(), 0.5);
+        let reason = match (exit, member.life.last_failure()) {
+            (Exit::Abnormal, Some(failure)) => failure.reason.clone(),
+            _ => reason.to_owned(),
+        };
+        self.judged(me, &key, verdict, exit, &reason);
+        self.start_if_due(me, &key).await;
+    }
+
+    async fn start_if_due(&mut self, me: &Me<K, M>, key: &K) {
+        while self.members.get(key).is_some_and(|member| member.life.is_due(Instant::now())) {
+            if self.start(me, key).await.is_err() {
+                tracing::debug!(child = self.args.of.child.kind, %key, "another try, if it may");
+            }
+        }
+    }
+
+    /// Tells what became of a child, and forgets it if it does not come back.
+    fn judged(&mut self, me: &Me<K, M>, key: &K, verdict: Verdict, exit: Exit, reason: &str) {
+        let now = Instant::now();
+        let Some(member) = self.members.get_mut(key) else { return };
+        let reason = reason.to_owned();
+        let stormy = verdict == Verdict::Again && !self.storm.record(STORM, now);
+        if stormy {
+            member.life.state = State::GaveUp { retry_at: now + QUARANTINE };
+        }
+        let event = match (verdict, member.life.state) {
+            (_, State::GaveUp { .. }) => Event::GaveUp { reason },
+            (Verdict::Over, State::Stopped) => Event::Stopped,
+            _ => Event::Ended { exit, reason },
+        };
+        self.report(key, &event);
+        let Some(member) = self.members.get(key) else { return };
+        let over = verdict == Verdict::Over && !(member.life.state == State::Stopped && self.can_come_back());
+        if !member.life.is_due(now) {
+            self.args.alive.remove(key);
+        }
+        match member.life.wake_at() {
+            _ if over => drop(self.members.remove(key)),
+            Some(at) if at > now => self.wake_later(me, key, at),
+            _ => {}
+        }
+    }
+
+    fn can_come_back(&self) -> bool {
+        self.args.of.child.restart != Restart::Temporary
+    }
+
+    /// A timer outlives us at most by its delay; a group that is gone ignores it.
+    fn wake_later(&self, me: &Me<K, M>, key: &K, at: Instant) {
+        let Some(generation) = self.members.get(key).map(|member| member.life.generation) else { return };
+        let key = key.clone();
+        let delay = at.saturating_duration_since(Instant::now());
+        drop(me.send_after(delay, move || Mail::own(GroupMsg::Wake(key, generation))));
+    }
+
+    /// Back-off is over, or the time to stop is. News for an older incarnation is dropped.
+    async fn wake(&mut self, me: &Me<K, M>, key: &K, generation: u64) {
+        let now = Instant::now();
+        let Some(member) = self.members.get_mut(key) else { return };
+        if member.life.generation != generation {
+            return;
+        }
+        if member.life.is_too_slow(now) {
+            tracing::warn!(child = self.args.of.child.kind, %key, "child did not stop in time; killing it");
+            self.kill(me, key);
+        } else if member.life.is_lost(now) {
+            if let Some(cell) = member.cell.take() {
+                self.by_actor.remove(&cell.get_id());
+            }
+            self.report(key, &Event::IgnoredKill);
+            self.ended(me, key.clone(), Exit::Abnormal, "ignored kill").await;
+        } else {
+            self.start_if_due(me, key).await;
+        }
+    }
+
+    fn kill(&self, me: &Me<K, M>, key: &K) {
+        let Some(member) = self.members.get(key) else { return };
+        if let Some(cell) = &member.cell {
+            cell.kill();
+        }
+        if let Some(at) = member.life.wake_at() {
+            self.wake_later(me, key, at);
+        }
+    }
+
+    /// Asks every child whether it is there; one that has not answered the last time is killed.
+    fn check(&mut self, me: &Me<K, M>) {
+        let now = Instant::now();
+        let mut silent = Vec::new();
+        for (key, member) in &mut self.members {
+            match member.life.check(member.address.answered(), now) {
+                Check::Ping(number) => member.address.ping(number),
+                Check::NotRunning => {}
+                Check::Silent => silent.push(key.clone()),
+            }
+        }
+        for key in silent {
+            tracing::error!(target: "supervision", child = self.args.of.child.kind, %key, "does not answer; killing it");
+            self.kill(me, &key);
+        }
+    }
+
+    fn which(&self) -> Vec<ChildInfo> {
+        let (now, spec) = (Instant::now(), &self.args.of.child);
+        let info = |(key, member): (&K, &Member<K, M>)| {
+            let (name, life) = (key.to_string(), &member.life);
+            let node = Node::of(spec, &name, life, &member.address, life.restarts(spec, now), now);
+            ChildInfo { name: name.into(), node, below: None }
+        };
+        let mut infos: Vec<ChildInfo> = self.members.iter().map(info).collect();
+        infos.sort_by(|a, b| a.name.cmp(&b.name));
+        infos
+    }
+
+    async fn operate(&mut self, me: &Me<K, M>, name: &str, operation: Operation) -> Result<(), Refused> {
+        let key = self.members.keys().find(|key| key.to_string() == name).cloned();
+        let key = key.ok_or_else(|| Refused::Unknown(view::join(&self.args.of.path, name)))?;
+        #[cfg(feature = "fault-injection")]
+        if let (Operation::Fault(fault), Some(member)) = (operation, self.members.get(&key)) {
+            member.address.inject(fault);
+            return Ok(());
+        }
+        if operation != Operation::Stop && !self.can_come_back() {
+            return Err(Refused::NotStartable(name.to_owned()));
+        }
+        let (now, spec) = (Instant::now(), self.args.of.child);
+        let Some(member) = self.members.get_mut(&key) else { return Ok(()) };
+        match (operation, member.life.is_running() || member.life.is_going_down()) {
+            (Operation::Stop, false) => {
+                member.life.state = State::Stopped;
+                self.report(&key, &Event::Stopped);
+            }
+            (Operation::Restart | Operation::Start, false) => {
+                member.life.revive(now);
+                self.start_if_due(me, &key).await;
+            }
+            (Operation::Start, true) => {}
+            #[cfg(feature = "fault-injection")]
+            (Operation::Fault(_), _) => {} // done above
+            (Operation::Restart | Operation::Stop, true) => {
+                let then = if operation == Operation::Stop { Then::Stay } else { Then::StartAgain };
+                member.life.stop(&spec, then, now);
+                if let Some(cell) = &member.cell {
+                    cell.stop(Some("shutdown".into()));
+                }
+                self.wake_later(me, &key, now + spec.shutdown);
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&self, key: &K, event: &Event) {
+        if matches!(event, Event::Ended { exit: Exit::Normal, .. }) {
+            return; // they come and go
+        }
+        let Some(member) = self.members.get(key) else { return };
+        let (now, spec) = (Instant::now(), &self.args.of.child);
+        (self.args.of.observer)(&News {
+            path: view::join(&self.args.of.path, &key.to_string()),
+            kind: spec.kind,
+            event,
+            generation: member.life.generation,
+            restarts: member.life.restarts(spec, now),
+            next_retry: member.life.wake_at().map(|at| at.saturating_duration_since(now)),
+        });
     }
 }
 
-impl<K: Key, M: Send + 'static> Member<K, M> {
-    async fn start(&mut self, key: &K, me: ActorCell) -> Result<ActorId, SpawnErr> {
-        let actor = (self.spawn)(key.clone(), me).await?;
-        let cell = actor.get_cell();
-        let id = cell.get_id();
-        self.address.publish(actor);
-        self.cell = Some(cell);
-        self.started = Instant::now();
-        self.generation += 1;
-        self.quarantined_until = None;
-        Ok(id)
-    }
-
-    fn info(&self, of: &GroupSpec<K, M>) -> ChildInfo {
-        ChildInfo {
-            kind: of.child.kind,
-            generation: self.generation,
-            alive: self.cell.is_some(),
-            restarts: self.generation.saturating_sub(1),
-            last_failure: self.last_failure.clone(),
-            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        }
-    }
+/// How one of many children is looked after: again at once, and held back alone when that does not help.
+pub const fn member_spec(kind: &'static str, restart: Restart) -> ChildSpec {
+    ChildSpec::new(kind, restart)
+        .backoff(super::restart::Backoff::NONE)
+        .exceeded(Exceeded::GiveUp { after: TOLERATED, retry: QUARANTINE })
 }

@@ -4,30 +4,73 @@
 //! place before it sends; the place is free again when the actor opens the mail. An actor's messages to itself and
 //! news from its own children need no place: their number is bounded by what it started.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use ractor::{ActorRef, RpcReplyPort};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use ractor::{ActorProcessingErr, ActorRef, RpcReplyPort};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-/// A message with the place it occupies in the mailbox.
+/// What reaches an actor: a message with the place that it occupies, or a question of its supervisor.
 #[derive(Debug)]
 pub struct Mail<M> {
-    message: M,
-    place: Option<OwnedSemaphorePermit>,
+    content: Content<M>,
+    place: Option<Place>,
+}
+
+#[derive(Debug)]
+enum Content<M> {
+    Message(M),
+    /// "Are you there?": answered by being opened.
+    Ping(Arc<Gauge>, u32),
+    #[cfg(feature = "fault-injection")]
+    Fault(Fault),
+}
+
+/// What a test makes an actor do.
+#[cfg(feature = "fault-injection")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fault {
+    Panic,
+    Error,
+    /// Never comes back from its handler.
+    Hang,
 }
 
 impl<M> Mail<M> {
     /// A message that an actor sends to itself, or a child to its parent.
     pub fn own(message: M) -> Self {
-        Self { message, place: None }
+        Self { content: Content::Message(message), place: None }
     }
 
-    /// Takes the message out and frees its place.
-    pub fn open(self) -> M {
+    /// Opened, this mail makes the actor fail.
+    #[cfg(feature = "fault-injection")]
+    pub fn fault(fault: Fault) -> Self {
+        Self { content: Content::Fault(fault), place: None }
+    }
+
+    /// Takes the message out and frees its place. `None` when there is nothing to do: a supervisor looked whether
+    /// anybody is there. The error is an injected one.
+    #[allow(clippy::unused_async, reason = "an injected fault waits for ever")]
+    pub async fn open(self) -> Result<Option<M>, ActorProcessingErr> {
         drop(self.place);
-        self.message
+        match self.content {
+            Content::Message(message) => Ok(Some(message)),
+            Content::Ping(gauge, number) => {
+                gauge.answered.store(number, Ordering::Relaxed);
+                Ok(None)
+            }
+            #[cfg(feature = "fault-injection")]
+            Content::Fault(Fault::Panic) => panic!("injected"),
+            #[cfg(feature = "fault-injection")]
+            Content::Fault(Fault::Error) => Err("injected".into()),
+            #[cfg(feature = "fault-injection")]
+            Content::Fault(Fault::Hang) => std::future::pending().await,
+        }
     }
 }
 
@@ -44,16 +87,57 @@ pub enum Unavailable {
     WentDown(&'static str),
 }
 
+/// What a supervisor needs of a child's mailbox, whatever its messages are.
+pub trait Mailbox: Send + Sync {
+    /// Mails that wait to be opened.
+    fn depth(&self) -> usize;
+    /// How long the oldest of them has been waiting.
+    fn oldest(&self) -> Option<Duration>;
+    /// Asks the incarnation that is alive whether it still opens its mail.
+    fn ping(&self, number: u32);
+    /// The number of the last ping that was answered.
+    fn answered(&self) -> u32;
+    #[cfg(feature = "fault-injection")]
+    fn inject(&self, fault: Fault);
+}
+
 /// Where an actor of message type `M` is reached, whatever incarnation is alive.
 pub struct Address<M> {
     inner: Arc<Inner<M>>,
 }
 
 struct Inner<M> {
-    kind: &'static str,
     current: ArcSwapOption<ActorRef<Mail<M>>>,
-    places: Arc<Semaphore>,
+    gauge: Arc<Gauge>,
+}
+
+/// The places of a mailbox, and since when they have been taken.
+#[derive(Debug)]
+struct Gauge {
+    kind: &'static str,
+    places: Semaphore,
     cap: usize,
+    waiting: Mutex<VecDeque<Instant>>,
+    answered: AtomicU32,
+}
+
+/// A place that is taken; dropped, it is free again.
+#[derive(Debug)]
+struct Place(Arc<Gauge>);
+
+impl Place {
+    /// Only with a permit in hand, which becomes the place.
+    fn take(gauge: &Arc<Gauge>) -> Self {
+        gauge.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(Instant::now());
+        Self(Arc::clone(gauge))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        self.0.places.add_permits(1);
+    }
 }
 
 impl<M> Clone for Address<M> {
@@ -64,21 +148,17 @@ impl<M> Clone for Address<M> {
 
 impl<M> std::fmt::Debug for Address<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Address({}, {} waiting)", self.inner.kind, self.depth())
+        let gauge = &self.inner.gauge;
+        write!(f, "Address({}, {} waiting)", gauge.kind, gauge.cap - gauge.places.available_permits())
     }
 }
 
 impl<M: Send + 'static> Address<M> {
     /// An address without an actor behind it yet. `cap` bounds the mails that wait.
     pub fn new(kind: &'static str, cap: usize) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                kind,
-                current: ArcSwapOption::empty(),
-                places: Arc::new(Semaphore::new(cap)),
-                cap,
-            }),
-        }
+        let gauge =
+            Gauge { kind, places: Semaphore::new(cap), cap, waiting: Mutex::default(), answered: AtomicU32::new(0) };
+        Self { inner: Arc::new(Inner { current: ArcSwapOption::empty(), gauge: Arc::new(gauge) }) }
     }
 
     /// Puts a new incarnation behind the address.
@@ -93,18 +173,16 @@ impl<M: Send + 'static> Address<M> {
 
     /// Sends if there is a place; a full mailbox is an answer.
     pub fn try_send(&self, message: M) -> Result<(), Unavailable> {
-        let place =
-            Arc::clone(&self.inner.places).try_acquire_owned().map_err(|_| Unavailable::Overloaded(self.inner.kind))?;
-        self.deliver(message, place)
+        let gauge = &self.inner.gauge;
+        gauge.places.try_acquire().map_err(|_| Unavailable::Overloaded(gauge.kind))?.forget();
+        self.deliver(message, Place::take(gauge))
     }
 
     /// Waits for a place, then sends: back-pressure to the sender.
     pub async fn send(&self, message: M) -> Result<(), Unavailable> {
-        let place = Arc::clone(&self.inner.places)
-            .acquire_owned()
-            .await
-            .map_err(|_| Unavailable::Restarting(self.inner.kind))?;
-        self.deliver(message, place)
+        let gauge = &self.inner.gauge;
+        gauge.places.acquire().await.map_err(|_| Unavailable::Restarting(gauge.kind))?.forget();
+        self.deliver(message, Place::take(gauge))
     }
 
     /// Asks and waits at most `limit` for the answer.
@@ -117,25 +195,47 @@ impl<M: Send + 'static> Address<M> {
         self.try_send(message(RpcReplyPort::from(sender)))?;
         match tokio::time::timeout(limit, receiver).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) => Err(Unavailable::WentDown(self.inner.kind)),
-            Err(_) => Err(Unavailable::Timeout(self.inner.kind)),
+            Ok(Err(_)) => Err(Unavailable::WentDown(self.kind())),
+            Err(_) => Err(Unavailable::Timeout(self.kind())),
         }
     }
 
     pub fn kind(&self) -> &'static str {
-        self.inner.kind
+        self.inner.gauge.kind
     }
 
-    fn deliver(&self, message: M, place: OwnedSemaphorePermit) -> Result<(), Unavailable> {
+    fn deliver(&self, message: M, place: Place) -> Result<(), Unavailable> {
+        self.post(Mail { content: Content::Message(message), place: Some(place) })
+    }
+
+    fn post(&self, mail: Mail<M>) -> Result<(), Unavailable> {
         let actor = self.inner.current.load();
-        let actor = actor.as_ref().ok_or(Unavailable::Restarting(self.inner.kind))?;
-        actor.send_message(Mail { message, place: Some(place) }).map_err(|_| Unavailable::Restarting(self.inner.kind))
+        let actor = actor.as_ref().ok_or(Unavailable::Restarting(self.kind()))?;
+        actor.send_message(mail).map_err(|_| Unavailable::Restarting(self.kind()))
     }
 }
 
-impl<M> Address<M> {
-    /// Mails that wait to be opened.
-    pub fn depth(&self) -> usize {
-        self.inner.cap - self.inner.places.available_permits()
+impl<M: Send + 'static> Mailbox for Address<M> {
+    fn depth(&self) -> usize {
+        self.inner.gauge.cap - self.inner.gauge.places.available_permits()
+    }
+
+    fn oldest(&self) -> Option<Duration> {
+        let waiting = self.inner.gauge.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.front().map(Instant::elapsed)
+    }
+
+    fn ping(&self, number: u32) {
+        // An actor that is gone does not answer, which is what its supervisor wants to know.
+        let _ = self.post(Mail { content: Content::Ping(Arc::clone(&self.inner.gauge), number), place: None });
+    }
+
+    fn answered(&self) -> u32 {
+        self.inner.gauge.answered.load(Ordering::Relaxed)
+    }
+
+    #[cfg(feature = "fault-injection")]
+    fn inject(&self, fault: Fault) {
+        let _ = self.post(Mail::fault(fault)); // an actor that is gone has failed already
     }
 }

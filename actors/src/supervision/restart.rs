@@ -47,6 +47,9 @@ impl Backoff {
     pub const DEFAULT: Self =
         Self { base: Duration::from_secs(1), max: Duration::from_secs(60), healthy_after: Duration::from_secs(300) };
 
+    /// No delay at all.
+    pub const NONE: Self = Self { base: Duration::ZERO, max: Duration::ZERO, healthy_after: Duration::from_secs(300) };
+
     /// `failures` counts the failures in a row, this one included; `jitter` is in 0.0–1.0 and spreads by ±20 %.
     pub fn delay(&self, failures: u32, jitter: f64) -> Duration {
         if failures <= 1 {
@@ -78,13 +81,9 @@ impl Window {
         self.times.len() <= intensity.restarts
     }
 
-    /// Restarts that are still inside the window.
-    pub fn len(&self) -> usize {
-        self.times.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.times.is_empty()
+    /// Restarts of the last `period`.
+    pub fn count(&self, period: Duration, now: Instant) -> usize {
+        self.times.iter().filter(|&&time| now.duration_since(time) <= period).count()
     }
 }
 

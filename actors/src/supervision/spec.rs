@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use ractor::{ActorCell, SpawnErr};
 
+use super::mailbox::Mailbox;
 use super::restart::Backoff;
+use super::view::Branch;
 
 /// When a child that ended is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,31 +30,70 @@ pub enum Strategy {
     RestForOne,
 }
 
+/// What happens when a child fails more often than is tolerated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exceeded {
+    /// The supervisor itself fails: what it looks after makes no sense without this child.
+    Escalate,
+    /// Only this child is given up, visibly, and tried again after each `retry`.
+    GiveUp { after: Intensity, retry: Duration },
+}
+
 /// How one kind of child is looked after.
 #[derive(Debug, Clone, Copy)]
 pub struct ChildSpec {
-    /// Name in the tree, in logs and in `system.tree`.
+    /// Kind in the tree, in logs and in `system.tree`.
     pub kind: &'static str,
     pub restart: Restart,
     /// How long a child may take to stop before it is killed.
     pub shutdown: Duration,
     pub backoff: Backoff,
+    pub exceeded: Exceeded,
+    /// The gateway cannot be driven without it: nobody may stop it but the end of the whole tree.
+    pub vital: bool,
 }
 
+/// Restarts of a leaf that are tolerated before it is given up.
+const LEAF: Intensity = Intensity::new(10, Duration::from_secs(60 * 60));
+/// How often a child that was given up is tried again.
+const RETRY: Duration = Duration::from_secs(30 * 60);
+/// The same for what the gateway is deaf without.
+const RETRY_VITAL: Duration = Duration::from_secs(60);
+
 impl ChildSpec {
-    /// A child with the default back-off and five seconds to stop.
+    /// A child with the default back-off and five seconds to stop; one that fails more than 10 times in an hour is
+    /// given up and tried again every 30 minutes.
     pub const fn new(kind: &'static str, restart: Restart) -> Self {
-        Self { kind, restart, shutdown: Duration::from_secs(5), backoff: Backoff::DEFAULT }
+        let exceeded = Exceeded::GiveUp { after: LEAF, retry: RETRY };
+        let shutdown = Duration::from_secs(5);
+        Self { kind, restart, shutdown, backoff: Backoff::DEFAULT, exceeded, vital: false }
     }
 
     pub const fn shutdown(mut self, shutdown: Duration) -> Self {
         self.shutdown = shutdown;
         self
     }
+
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    pub const fn exceeded(mut self, exceeded: Exceeded) -> Self {
+        self.exceeded = exceeded;
+        self
+    }
+
+    /// A child that nobody may stop, and that is tried again every minute when it was given up.
+    pub const fn vital(mut self) -> Self {
+        self.vital = true;
+        self.exceeded = Exceeded::GiveUp { after: LEAF, retry: RETRY_VITAL };
+        self
+    }
 }
 
-/// Restarts tolerated within a window before the supervisor gives up and says so upward.
-#[derive(Debug, Clone, Copy)]
+/// Restarts tolerated within a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intensity {
     pub restarts: usize,
     pub period: Duration,
@@ -71,5 +112,26 @@ pub type StartFn = Arc<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell,
 #[derive(Clone)]
 pub struct Child {
     pub spec: ChildSpec,
+    /// Its name among its siblings; the kind, unless there are several.
+    pub name: Arc<str>,
     pub start: StartFn,
+    pub mailbox: Arc<dyn Mailbox>,
+    /// What stands below it, if it is a supervisor itself.
+    pub below: Option<Arc<dyn Branch>>,
+}
+
+impl Child {
+    pub fn new(spec: ChildSpec, mailbox: Arc<dyn Mailbox>, start: StartFn) -> Self {
+        Self { spec, name: spec.kind.into(), start, mailbox, below: None }
+    }
+
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    pub fn with_below(mut self, below: Arc<dyn Branch>) -> Self {
+        self.below = Some(below);
+        self
+    }
 }

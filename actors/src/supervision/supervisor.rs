@@ -1,74 +1,68 @@
 //! A supervisor with a fixed list of children: starts them in order, restarts them by strategy, stops them in reverse.
 //!
-//! It is the only place that decides about the restart of its children. Exceeding the intensity is a failure of the
-//! supervisor itself, which its own parent then decides about.
+//! It is the only place that decides about the restart of its children, and its `machine` decides. A child that fails
+//! too often either makes the supervisor fail, which its own parent then decides about, or is given up alone.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent};
+use futures::future::BoxFuture;
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort, SupervisionEvent};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::exit::{self, Ended};
-use super::mailbox::{Address, Mail};
-use super::restart::{self, Exit, Window};
+use super::life::{Check, check_every};
+use super::machine::{Action, Machine, Operation};
+use super::mailbox::{Address, Mail, Unavailable};
+use super::restart::Exit;
 use super::spec::{Child, ChildSpec, Intensity, StartFn, Strategy};
 use super::stop::stop_child;
+use super::view::{self, ASK_LIMIT, Branch, ChildInfo, News, Node, Observer, Refused};
+
+/// How long a child may take to start. The store may have a database to mend.
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a supervisor can be told.
 pub enum SupervisorMsg {
     /// Its children, in start order.
     Which(RpcReplyPort<Vec<ChildInfo>>),
-    /// Back-off is over: start the child with this index, unless a later incarnation has been started meanwhile.
-    StartNow { index: usize, generation: u64 },
-    /// Stop all children in reverse order, then itself; answers when all have ended.
-    Shutdown(RpcReplyPort<()>),
-}
-
-/// One row of the tree.
-#[derive(Debug, Clone)]
-pub struct ChildInfo {
-    pub kind: &'static str,
-    /// Incarnation, from 1.
-    pub generation: u64,
-    pub alive: bool,
-    pub restarts: u64,
-    pub last_failure: Option<String>,
-    /// Milliseconds since the current incarnation was started.
-    pub uptime_ms: u64,
+    Operate(String, Operation, RpcReplyPort<Result<(), Refused>>),
+    /// Something is due.
+    Wake,
+    /// Look whether everybody still answers.
+    Check,
 }
 
 /// What makes a supervisor.
 #[derive(Clone)]
 pub struct SupervisorArgs {
-    pub name: &'static str,
+    /// Names from below the root, joined by `/`; empty for the root.
+    pub path: String,
     pub strategy: Strategy,
     pub intensity: Intensity,
     pub children: Vec<Child>,
+    pub observer: Observer,
 }
 
 pub struct Supervisor;
 
+/// A message to itself that is on its way.
+type Timer = JoinHandle<Result<(), MessagingErr<Mail<SupervisorMsg>>>>;
+
 pub struct SupervisorState {
     args: SupervisorArgs,
-    children: Vec<Running>,
-    window: Window,
-    stopping: bool,
-}
-
-struct Running {
-    spec: ChildSpec,
-    start: StartFn,
-    cell: Option<ActorCell>,
-    generation: u64,
-    restarts: u64,
-    failures: u32,
-    started: Instant,
-    last_failure: Option<String>,
+    machine: Machine,
+    cells: Vec<Option<ActorCell>>,
+    by_actor: HashMap<ActorId, (usize, u64)>,
+    wake: Option<(Instant, Timer)>,
 }
 
 /// Makes a supervisor a child of another one.
 pub fn child(args: SupervisorArgs, address: Address<SupervisorMsg>, spec: ChildSpec) -> Child {
-    let start: StartFn = std::sync::Arc::new(move |parent| {
+    let (mailbox, below) = (Arc::new(address.clone()), Arc::new(address.clone()));
+    let start: StartFn = Arc::new(move |parent| {
         let (args, address) = (args.clone(), address.clone());
         Box::pin(async move {
             let (actor, _) = Supervisor::spawn_linked(None, Supervisor, args, parent).await?;
@@ -76,7 +70,18 @@ pub fn child(args: SupervisorArgs, address: Address<SupervisorMsg>, spec: ChildS
             Ok(actor.get_cell())
         })
     });
-    Child { spec, start }
+    Child::new(spec, mailbox, start).with_below(below)
+}
+
+impl Branch for Address<SupervisorMsg> {
+    fn children(&self) -> BoxFuture<'_, Result<Vec<ChildInfo>, Unavailable>> {
+        Box::pin(self.ask(ASK_LIMIT, SupervisorMsg::Which))
+    }
+
+    fn operate(&self, child: &str, operation: Operation) -> BoxFuture<'_, Result<(), Refused>> {
+        let child = child.to_owned();
+        Box::pin(async move { self.ask(ASK_LIMIT, |reply| SupervisorMsg::Operate(child, operation, reply)).await? })
+    }
 }
 
 impl Actor for Supervisor {
@@ -90,18 +95,21 @@ impl Actor for Supervisor {
         me: ActorRef<Self::Msg>,
         args: SupervisorArgs,
     ) -> Result<SupervisorState, ActorProcessingErr> {
-        let mut children = Vec::with_capacity(args.children.len());
-        for child in &args.children {
-            let mut running = Running::new(child);
-            if let Err(error) = running.start(me.get_cell(), args.name).await {
-                for started in children.iter_mut().rev() {
-                    Running::stop(started).await;
-                }
-                return Err(format!("{}: {} did not start: {error}", args.name, child.spec.kind).into());
+        let specs: Vec<ChildSpec> = args.children.iter().map(|child| child.spec).collect();
+        let machine = Machine::new(args.strategy, args.intensity, &specs, rand::random(), Instant::now());
+        let cells = vec![None; specs.len()];
+        let mut state = SupervisorState { args, machine, cells, by_actor: HashMap::new(), wake: None };
+        while let Some(Action::Start(index)) = state.machine.next(Instant::now()) {
+            if let Err(reason) = state.start(&me, index).await {
+                let failed = &state.args.children[index].spec.kind;
+                let message = format!("{failed} did not start: {reason}");
+                state.stop_all().await;
+                return Err(message.into());
             }
-            children.push(running);
         }
-        Ok(SupervisorState { args, children, window: Window::default(), stopping: false })
+        state.report();
+        drop(me.send_after(check_every(), || Mail::own(SupervisorMsg::Check)));
+        Ok(state)
     }
 
     async fn handle(
@@ -110,18 +118,21 @@ impl Actor for Supervisor {
         mail: Self::Msg,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        match mail.open() {
-            SupervisorMsg::Which(reply) => {
-                let _ = reply.send(state.children.iter().map(Running::info).collect()); // the asker may have gone
+        match mail.open().await? {
+            Some(SupervisorMsg::Which(reply)) => {
+                let _ = reply.send(state.which()); // the asker may have gone
             }
-            SupervisorMsg::StartNow { index, generation } => state.start_after_backoff(&me, index, generation).await?,
-            SupervisorMsg::Shutdown(reply) => {
-                state.stop_all().await;
-                let _ = reply.send(()); // the asker may have gone
-                me.stop(None);
+            Some(SupervisorMsg::Operate(name, operation, reply)) => {
+                let _ = reply.send(state.operate(&name, operation)); // as above
             }
+            Some(SupervisorMsg::Wake) => state.wake = None,
+            Some(SupervisorMsg::Check) => {
+                drop(me.send_after(check_every(), || Mail::own(SupervisorMsg::Check)));
+                state.check();
+            }
+            None => {}
         }
-        Ok(())
+        state.go_on(&me).await
     }
 
     async fn handle_supervisor_evt(
@@ -130,11 +141,10 @@ impl Actor for Supervisor {
         event: SupervisionEvent,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        match exit::ended(event) {
-            Some(Ended { cell, failure: Some(reason) }) => state.child_ended(&me, &cell, Exit::Abnormal, reason).await,
-            Some(Ended { cell, failure: None }) => state.child_ended(&me, &cell, Exit::Normal, "normal".into()).await,
-            None => Ok(()),
+        if let Some(Ended { cell, failure }) = exit::ended(event) {
+            state.child_ended(&cell, failure);
         }
+        state.go_on(&me).await
     }
 
     async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut SupervisorState) -> Result<(), ActorProcessingErr> {
@@ -144,145 +154,150 @@ impl Actor for Supervisor {
 }
 
 impl SupervisorState {
-    async fn child_ended(
-        &mut self,
-        me: &ActorRef<Mail<SupervisorMsg>>,
-        cell: &ActorCell,
-        exit: Exit,
-        reason: String,
-    ) -> Result<(), ActorProcessingErr> {
-        let ours = |child: &Running| child.cell.as_ref().is_some_and(|c| c.get_id() == cell.get_id());
-        let Some(index) = self.children.iter().position(ours) else {
-            return Ok(()); // news of an older incarnation, or of a child we stopped
+    /// Does what the machine says until there is nothing to do now.
+    async fn go_on(&mut self, me: &ActorRef<Mail<SupervisorMsg>>) -> Result<(), ActorProcessingErr> {
+        while let Some(action) = self.machine.next(Instant::now()) {
+            match action {
+                Action::Start(index) => {
+                    if let Err(reason) = self.start(me, index).await {
+                        self.machine.start_failed(index, &reason, Instant::now());
+                    }
+                }
+                Action::Stop(index) => self.with_cell(index, |cell| cell.stop(Some("shutdown".into()))),
+                Action::Kill(index) => self.with_cell(index, ActorCell::kill),
+                Action::Escalate(reason) => {
+                    self.report();
+                    tracing::error!(target: "supervision", "supervision: {} gives up: {reason}", self.name());
+                    self.stop_all().await;
+                    return Err(format!("{}: {reason}", self.name()).into());
+                }
+            }
+            self.report();
+        }
+        self.report();
+        self.arm(me);
+        Ok(())
+    }
+
+    fn name(&self) -> &str {
+        if self.args.path.is_empty() { "root" } else { &self.args.path }
+    }
+
+    async fn start(&mut self, me: &ActorRef<Mail<SupervisorMsg>>, index: usize) -> Result<(), String> {
+        let child = &self.args.children[index];
+        let started = tokio::time::timeout(START_LIMIT, (child.start)(me.get_cell())).await;
+        let cell = started.map_err(|_| "it did not start in time".to_owned())?.map_err(|error| error.to_string())?;
+        let generation = self.machine.children()[index].life.generation;
+        self.by_actor.insert(cell.get_id(), (index, generation));
+        self.cells[index] = Some(cell);
+        self.machine.started(index, child.mailbox.answered(), Instant::now());
+        Ok(())
+    }
+
+    fn with_cell(&self, index: usize, what: impl FnOnce(&ActorCell)) {
+        if let Some(cell) = &self.cells[index] {
+            what(cell);
+        }
+    }
+
+    fn child_ended(&mut self, cell: &ActorCell, failure: Option<String>) {
+        let Some((index, generation)) = self.by_actor.remove(&cell.get_id()) else { return };
+        if self.cells[index].as_ref().is_some_and(|current| current.get_id() == cell.get_id()) {
+            self.cells[index] = None;
+        }
+        let (exit, reason) = match &failure {
+            Some(reason) => (Exit::Abnormal, reason.as_str()),
+            None => (Exit::Normal, "normal"),
         };
-        let child = &mut self.children[index];
-        child.cell = None;
-        if self.stopping {
-            return Ok(());
-        }
-        let kind = child.spec.kind;
-        tracing::warn!(supervisor = self.args.name, child = kind, ?exit, %reason, generation = child.generation, "child ended");
-        if exit == Exit::Abnormal {
-            child.failures = child.spec.backoff.count(child.failures, child.started.elapsed());
-            child.last_failure = Some(reason.clone());
-        }
-        if !restart::restarts(child.spec.restart, exit) {
-            return Ok(());
-        }
-        if !self.window.record(self.args.intensity, Instant::now()) {
-            return self.give_up(kind, &reason).await;
-        }
-        for other in restart::taken_along(self.args.strategy, self.children.len(), index) {
-            self.children[other].stop().await;
-        }
-        let child = &self.children[index];
-        let delay = child.spec.backoff.delay(child.failures, rand::random());
-        self.schedule(me, index, delay);
-        Ok(())
+        self.machine.ended(index, generation, exit, reason, Instant::now());
     }
 
-    /// Starts now or later; always through a message, so that a storm of exits cannot recurse.
-    fn schedule(&self, me: &ActorRef<Mail<SupervisorMsg>>, index: usize, delay: Duration) {
-        let generation = self.children[index].generation;
-        let mail = move || Mail::own(SupervisorMsg::StartNow { index, generation });
-        // The timer outlives us at most by its delay; a supervisor that is gone ignores it.
-        drop(me.send_after(delay, mail));
-    }
-
-    /// Starts the child and, in start order, everything that its strategy took down with it.
-    async fn start_after_backoff(
-        &mut self,
-        me: &ActorRef<Mail<SupervisorMsg>>,
-        index: usize,
-        generation: u64,
-    ) -> Result<(), ActorProcessingErr> {
-        if self.stopping || self.children[index].generation != generation {
-            return Ok(());
-        }
-        let mut due = restart::taken_along(self.args.strategy, self.children.len(), index);
-        due.push(index);
-        due.sort_unstable();
-        for i in due {
-            if self.children[i].cell.is_some() {
-                continue;
-            }
-            if let Err(error) = self.children[i].start(me.get_cell(), self.args.name).await {
-                return self.failed_to_start(me, i, &error).await;
+    /// Asks every child whether it is there; one that has not answered the last time is killed.
+    fn check(&mut self) {
+        for (index, child) in self.args.children.iter().enumerate() {
+            match self.machine.check(index, child.mailbox.answered(), Instant::now()) {
+                Check::Ping(number) => child.mailbox.ping(number),
+                Check::NotRunning => {}
+                Check::Silent => {
+                    tracing::error!(target: "supervision", child = %child.name, "does not answer; killing it");
+                    self.with_cell(index, ActorCell::kill);
+                }
             }
         }
-        Ok(())
     }
 
-    /// A failed start counts as a failed restart.
-    async fn failed_to_start(
-        &mut self,
-        me: &ActorRef<Mail<SupervisorMsg>>,
-        index: usize,
-        error: &SpawnErr,
-    ) -> Result<(), ActorProcessingErr> {
-        let child = &mut self.children[index];
-        child.failures = child.failures.saturating_add(1);
-        child.last_failure = Some(error.to_string());
-        let (kind, delay) = (child.spec.kind, child.spec.backoff.delay(child.failures, rand::random()));
-        if !self.window.record(self.args.intensity, Instant::now()) {
-            return self.give_up(kind, &error.to_string()).await;
+    fn which(&self) -> Vec<ChildInfo> {
+        let now = Instant::now();
+        let places = self.machine.children().iter().zip(&self.args.children).enumerate();
+        let info = |(index, (place, child)): (usize, (&super::machine::Place, &Child))| ChildInfo {
+            name: Arc::clone(&child.name),
+            node: Node::of(
+                &place.spec,
+                &child.name,
+                &place.life,
+                &*child.mailbox,
+                self.machine.restarts(index, now),
+                now,
+            ),
+            below: child.below.clone(),
+        };
+        places.map(info).collect()
+    }
+
+    fn operate(&mut self, name: &str, operation: Operation) -> Result<(), Refused> {
+        let index = self.args.children.iter().position(|child| *child.name == *name);
+        let index = index.ok_or_else(|| Refused::Unknown(view::join(&self.args.path, name)))?;
+        if operation == Operation::Stop && self.args.children[index].spec.vital {
+            return Err(Refused::Vital(name.to_owned()));
         }
-        self.schedule(me, index, delay);
+        #[cfg(feature = "fault-injection")]
+        if let Operation::Fault(fault) = operation {
+            self.args.children[index].mailbox.inject(fault);
+        }
+        self.machine.operate(index, operation, Instant::now());
         Ok(())
     }
 
-    async fn give_up(&mut self, kind: &str, reason: &str) -> Result<(), ActorProcessingErr> {
-        tracing::error!(supervisor = self.args.name, child = kind, reason, "restart intensity exceeded; giving up");
-        self.stop_all().await;
-        Err(format!("{}: {kind} failed too often: {reason}", self.args.name).into())
+    /// Tells the observer what has become of the children.
+    fn report(&mut self) {
+        let now = Instant::now();
+        for (index, event) in self.machine.take_news() {
+            let (place, child) = (&self.machine.children()[index], &self.args.children[index]);
+            (self.args.observer)(&News {
+                path: view::join(&self.args.path, &child.name),
+                kind: place.spec.kind,
+                event: &event,
+                generation: place.life.generation,
+                restarts: self.machine.restarts(index, now),
+                next_retry: place.life.wake_at().map(|at| at.duration_since(now)),
+            });
+        }
+    }
+
+    /// One timer for whatever is due next.
+    fn arm(&mut self, me: &ActorRef<Mail<SupervisorMsg>>) {
+        let due = self.machine.wake_at(Instant::now());
+        if due == self.wake.as_ref().map(|(at, _)| *at) {
+            return;
+        }
+        if let Some((_, timer)) = self.wake.take() {
+            timer.abort();
+        }
+        self.wake = due.map(|at| {
+            let delay = at.saturating_duration_since(Instant::now());
+            (at, me.send_after(delay, || Mail::own(SupervisorMsg::Wake)))
+        });
     }
 
     async fn stop_all(&mut self) {
-        self.stopping = true;
-        for child in self.children.iter_mut().rev() {
-            child.stop().await;
+        if let Some((_, timer)) = self.wake.take() {
+            timer.abort();
         }
-    }
-}
-
-impl Running {
-    fn new(child: &Child) -> Self {
-        Self {
-            spec: child.spec,
-            start: child.start.clone(),
-            cell: None,
-            generation: 0,
-            restarts: 0,
-            failures: 0,
-            started: Instant::now(),
-            last_failure: None,
-        }
-    }
-
-    async fn start(&mut self, parent: ActorCell, supervisor: &str) -> Result<(), SpawnErr> {
-        self.generation += 1;
-        self.restarts = self.generation - 1;
-        let cell = (self.start)(parent).await?;
-        self.cell = Some(cell);
-        self.started = Instant::now();
-        tracing::debug!(supervisor, child = self.spec.kind, generation = self.generation, "child started");
-        Ok(())
-    }
-
-    async fn stop(&mut self) {
-        if let Some(cell) = self.cell.take() {
-            stop_child(&cell, self.spec.kind, self.spec.shutdown).await;
-        }
-    }
-
-    fn info(&self) -> ChildInfo {
-        ChildInfo {
-            kind: self.spec.kind,
-            generation: self.generation,
-            alive: self.cell.is_some(),
-            restarts: self.restarts,
-            last_failure: self.last_failure.clone(),
-            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        for (index, cell) in self.cells.iter_mut().enumerate().rev() {
+            if let Some(cell) = cell.take() {
+                let spec = &self.args.children[index].spec;
+                stop_child(&cell, spec.kind, spec.shutdown).await;
+            }
         }
     }
 }

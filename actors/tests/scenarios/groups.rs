@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use openclaw_actors::supervision::group::{QUARANTINE, SpawnFn};
+use openclaw_actors::supervision::group::{QUARANTINE, SpawnFn, member_spec};
+use openclaw_actors::supervision::view::log_only;
 use openclaw_actors::supervision::{
     Address, ChildSpec, Group, GroupSpec, Intensity, Mail, Restart, Strategy, Supervisor, SupervisorArgs, SupervisorMsg,
 };
@@ -26,9 +27,10 @@ impl Actor for Fragile {
     }
 
     async fn handle(&self, _: ActorRef<Self::Msg>, mail: Self::Msg, (): &mut ()) -> Result<(), ActorProcessingErr> {
-        match mail.open() {
-            Msg::Ping(reply) => drop(reply.send(())),
-            Msg::Panic => panic!("injected"),
+        match mail.open().await? {
+            Some(Msg::Ping(reply)) => drop(reply.send(())),
+            Some(Msg::Panic) => panic!("injected"),
+            None => {}
         }
         Ok(())
     }
@@ -42,14 +44,20 @@ async fn group() -> (Group<String, Msg>, ActorRef<Mail<SupervisorMsg>>) {
         Box::pin(async { Ok(Fragile::spawn_linked(None, Fragile, (), parent).await?.0) })
     });
     let of = GroupSpec {
-        child: ChildSpec::new("fragile", Restart::Transient),
-        intensity: Intensity::new(3, WINDOW),
+        path: "fragiles".into(),
+        child: member_spec("fragile", Restart::Transient),
         mailbox_cap: 8,
         spawn: Some(spawn),
+        observer: log_only(),
     };
     let children = vec![group.child(ChildSpec::new("fragiles", Restart::Permanent), of)];
-    let args =
-        SupervisorArgs { name: "test", strategy: Strategy::OneForOne, intensity: Intensity::new(0, WINDOW), children };
+    let args = SupervisorArgs {
+        path: String::new(),
+        strategy: Strategy::OneForOne,
+        intensity: Intensity::new(0, WINDOW),
+        children,
+        observer: log_only(),
+    };
     let (root, _) = Supervisor::spawn(None, Supervisor, args).await.unwrap();
     (group, root)
 }

@@ -7,7 +7,7 @@ use openclaw_actors::run::context::Context;
 use openclaw_actors::session::SessionMsg;
 use openclaw_actors::session::actor::IDLE_LIMIT;
 use openclaw_actors::store::StoreError;
-use openclaw_actors::supervision::{Child, ChildSpec, Restart};
+use openclaw_actors::supervision::{Address, Child, ChildSpec, Restart};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 
@@ -51,7 +51,8 @@ async fn the_front_stops_while_sessions_and_store_still_stand() {
             let probe = async move { Ok(Probe::spawn_linked(None, Probe, state, parent).await?.0.get_cell()) };
             Box::pin(probe) as futures::future::BoxFuture<'static, _>
         });
-        vec![Child { spec: ChildSpec::new("probe", Restart::Permanent), start }]
+        let nobody = Arc::new(Address::<()>::new("probe", 1));
+        vec![Child::new(ChildSpec::new("probe", Restart::Permanent), nobody, start)]
     })
     .await;
     world.say(MAIN, "hello").await;

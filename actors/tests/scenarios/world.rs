@@ -18,6 +18,7 @@ use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::{Admission, SessionError, SessionKey, SessionMsg, SessionStatus, Sessions};
 use openclaw_actors::store::Store;
 use openclaw_actors::supervision::{Child, Unavailable};
+use openclaw_actors::tree::overview::Overview;
 use openclaw_actors::tree::{self, Tree, TreeArgs};
 use ractor::{ActorCell, RpcReplyPort};
 use serde_json::{Value, json};
@@ -53,12 +54,14 @@ impl World {
         openclaw_actors::files::replace(&paths.config_path, config.to_string().as_bytes()).unwrap();
         let handle = ConfigHandle::new(load::load(&paths, &env).unwrap());
         let model = Scripted::new();
+        let (events, directory) = (Events::new("events", events::MAILBOX), Directory::default());
         let context = Arc::new(Context {
+            overview: Overview::new(events.clone(), directory.clone()),
             store: Store::new(&paths.state_dir),
             config: handle.clone(),
-            events: Events::new("events", events::MAILBOX),
+            events,
             sessions: Sessions::new("sessions"),
-            directory: Directory::default(),
+            directory,
             lanes: Lanes { main: Lane::new("main", handle.load().settings.agents.defaults.max_concurrent) },
             models: Arc::new(model.clone()),
             started: Instant::now(),

@@ -124,8 +124,24 @@ fn overview(document: &Value, deep: bool) -> Vec<Vec<String>> {
         rows.push(("Last heartbeat", last.to_owned()));
     }
     rows.push(("Sessions", sessions_line(document)));
+    rows.extend(supervision(document).map(|text| ("Supervision", text)));
     rows.extend(reload(document).map(|text| ("Config reload", text)));
     rows.into_iter().map(|(item, value)| vec![item.to_owned(), value]).collect()
+}
+
+/// `17 actors running`, or which of them do not. Absent when the gateway does not say.
+fn supervision(document: &Value) -> Option<String> {
+    let count = |key: &str| number(document, &format!("/supervision/{key}"));
+    let (actors, running, restarts) = (count("actors")?, count("running")?, count("restarts")?);
+    let down: Vec<String> = list(document, "/supervision/down")
+        .iter()
+        .map(|row| {
+            let why = string(row, "/lastFailure/reason").map(|reason| format!(" ({reason})")).unwrap_or_default();
+            format!("{} {}{why}", string(row, "/path").unwrap_or("?"), string(row, "/state").unwrap_or("?"))
+        })
+        .collect();
+    let head = format!("{running} of {actors} actors running · {restarts} restarts");
+    Some(if down.is_empty() { head } else { format!("{head} · {}", down.join("; ")) })
 }
 
 /// An edit of the configuration that the running gateway did not take, or not wholly.

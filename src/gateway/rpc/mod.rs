@@ -35,6 +35,7 @@ mod stability;
 mod status;
 mod system;
 mod tools;
+mod tree;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -72,6 +73,7 @@ impl Method {
 const FAMILIES: &[&[Method]] = &[
     system::METHODS,
     status::METHODS,
+    tree::METHODS,
     logs::METHODS,
     config::METHODS,
     models::METHODS,
@@ -99,4 +101,15 @@ pub fn find(name: &str) -> Option<&'static Method> {
 /// Names for `hello-ok.features.methods`.
 pub fn advertised() -> Vec<&'static str> {
     FAMILIES.iter().flat_map(|family| family.iter()).filter(|method| !method.hidden).map(|method| method.name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_method_is_listed_twice() {
+        let listed: usize = FAMILIES.iter().map(|family| family.len()).sum();
+        assert_eq!(METHODS.len(), listed, "a name that stands twice hides one of its methods");
+    }
 }

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openclaw_actors::events::ConnId;
-use openclaw_actors::supervision::group::SpawnFn;
+use openclaw_actors::supervision::group::{SpawnFn, member_spec};
 use openclaw_actors::supervision::task::{self, Task, TaskEnd};
-use openclaw_actors::supervision::{ChildSpec, Group, GroupSpec, Intensity, Mail, Restart};
+use openclaw_actors::supervision::{Group, GroupSpec, Mail, Observer, Restart};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 use tracing::Instrument;
 
@@ -21,18 +21,16 @@ pub type Connections = Group<ConnId, ConnectionMsg>;
 pub enum ConnectionMsg {
     /// Its task is over.
     Ended(TaskEnd<()>),
-    /// Panics in the actor itself; only tests send it.
-    #[cfg(feature = "fault-injection")]
-    Panic,
 }
 
 /// How connections are looked after.
-pub fn group_spec() -> GroupSpec<ConnId, ConnectionMsg> {
+pub fn group_spec(observer: Observer) -> GroupSpec<ConnId, ConnectionMsg> {
     GroupSpec {
-        child: ChildSpec::new("connection", Restart::Temporary).shutdown(Duration::from_secs(2)),
-        intensity: Intensity::new(0, Duration::from_secs(60)),
+        path: "front/connections".into(),
+        child: member_spec("connection", Restart::Temporary).shutdown(Duration::from_secs(2)),
         mailbox_cap: 8,
         spawn: None,
+        observer,
     }
 }
 
@@ -84,14 +82,13 @@ impl Actor for ConnectionActor {
         mail: Self::Msg,
         _: &mut ConnectionState,
     ) -> Result<(), ActorProcessingErr> {
-        match mail.open() {
+        let Some(message) = mail.open().await? else { return Ok(()) };
+        match message {
             ConnectionMsg::Ended(TaskEnd::Done(())) => {
                 me.stop(None);
                 Ok(())
             }
             ConnectionMsg::Ended(TaskEnd::Panicked(message)) => Err(message.into()),
-            #[cfg(feature = "fault-injection")]
-            ConnectionMsg::Panic => panic!("injected"),
         }
     }
 }

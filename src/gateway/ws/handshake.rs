@@ -33,7 +33,7 @@ use crate::gateway::rpc;
 use crate::gateway::services::{self, ASK_LIMIT, Services};
 
 /// Events that a client may receive; a hint in `hello-ok`.
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 18] = [
     "connect.challenge",
     "agent",
     "chat",
@@ -50,6 +50,8 @@ const EVENTS: [&str; 16] = [
     "device.pair.resolved",
     "exec.approval.requested",
     "exec.approval.resolved",
+    "config.reload",
+    "supervisor.child",
 ];
 
 /// Why there is no connection: how the socket is closed, if anybody is left to be told.

@@ -11,6 +11,4 @@ mod membership;
 mod talk;
 pub mod upgrade;
 
-#[cfg(feature = "fault-injection")]
-pub use connection::ConnectionMsg;
 pub use connection::{Connections, group_spec};

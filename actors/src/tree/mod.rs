@@ -2,23 +2,27 @@
 //!
 //! ```text
 //! root                rest for one     3 restarts in 60 s, then the process ends and the service manager starts it again
-//! ├─ foundation       one for all      what nothing can live without
+//! ├─ foundation       one for all      what nothing can live without; 3 restarts in 60 s, then it fails itself
 //! │   ├─ store        permanent        the database: one writer thread, readers
 //! │   └─ config       permanent        the watcher that publishes snapshots
 //! ├─ infra            one for one
 //! │   ├─ events       permanent        the hub: one order for all connections
 //! │   ├─ presence     permanent        who is here
 //! │   └─ devices      permanent        paired devices and requests to pair
-//! ├─ agents           one for one
-//! │   └─ sessions     group            session (transient) → run (temporary) → the turn's task
+//! ├─ agents           rest for one
+//! │   ├─ sessions     group            session (transient) → run (temporary) → the turn's task
+//! │   └─ recovery     permanent        starts the sessions that have work from before, whenever the sessions start
 //! └─ front            one for one      given by the program
-//!     ├─ connections  group            connection (temporary) → the socket's task
 //!     ├─ health       permanent        health, tick
+//!     ├─ connections  group            connection (temporary) → the socket's task
 //!     └─ listener     permanent        the port
 //! ```
 //!
-//! Order is dependency: what stands below uses what stands above. Every direct child of the root is a supervisor, so a
-//! leaf that keeps failing exhausts its own branch and never the root's intensity alone.
+//! Order is dependency: what stands below uses what stands above. Every direct child of the root is a supervisor, and
+//! outside the foundation a child that fails more than 10 times in an hour is given up alone and tried again later: a
+//! leaf that keeps failing never reaches the root.
+
+pub mod overview;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,17 +35,21 @@ use crate::events;
 use crate::presence::{self, Presence, PresenceArgs};
 use crate::run::context::Context;
 use crate::session::actor::{self as session_actor, SessionArgs};
-use crate::session::{SessionKey, SessionMsg};
+use crate::session::{SessionKey, SessionMsg, recovery};
 use crate::store;
-use crate::supervision::group::SpawnFn;
+use crate::supervision::group::{SpawnFn, member_spec};
 use crate::supervision::{
-    Address, Child, ChildSpec, GroupSpec, Intensity, Mail, Restart, Strategy, Supervisor, SupervisorArgs,
-    SupervisorMsg, supervisor,
+    Address, Child, ChildSpec, Exceeded, GroupSpec, Intensity, Mail, Observer, Restart, Strategy, Supervisor,
+    SupervisorArgs, SupervisorMsg, supervisor,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// A supervisor stops its children one after the other.
 const BRANCH_STOP: Duration = Duration::from_secs(15);
+/// Restarts that the root and the foundation tolerate.
+const CORE: Intensity = Intensity::new(3, MINUTE);
+/// Where the sessions' group stands.
+const SESSIONS: &str = "agents/sessions";
 /// Mails that may wait in front of one session.
 const SESSION_MAILBOX: usize = 256;
 
@@ -65,19 +73,24 @@ pub struct Tree {
 
 /// Starts every branch in order. On error everything that was started has been stopped again.
 pub async fn start(args: TreeArgs) -> Result<Tree, SpawnErr> {
+    let overview = args.context.overview.clone();
+    let observer = overview.observer();
+    let branch = |name, strategy, children| branch(name, strategy, children, &observer);
     let branches = vec![
         branch("foundation", Strategy::OneForAll, foundation(&args)),
         branch("infra", Strategy::OneForOne, infra(&args)),
-        branch("agents", Strategy::OneForOne, vec![sessions(&args.context)]),
+        branch("agents", Strategy::RestForOne, agents(&args.context, &observer)),
         branch("front", Strategy::OneForOne, args.front),
     ];
     let root = SupervisorArgs {
-        name: "root",
+        path: String::new(),
         strategy: Strategy::RestForOne,
-        intensity: Intensity::new(3, MINUTE),
+        intensity: CORE,
         children: branches,
+        observer: Arc::clone(&observer),
     };
     let (root, ended) = Supervisor::spawn(None, Supervisor, root).await?;
+    overview.publish(root.clone());
     Ok(Tree { root, ended })
 }
 
@@ -97,42 +110,50 @@ impl Tree {
     }
 }
 
-fn branch(name: &'static str, strategy: Strategy, children: Vec<Child>) -> Child {
-    let args = SupervisorArgs { name, strategy, intensity: Intensity::new(3, MINUTE), children };
-    supervisor::child(args, Address::new(name, 64), ChildSpec::new(name, Restart::Permanent).shutdown(BRANCH_STOP))
+fn branch(name: &'static str, strategy: Strategy, children: Vec<Child>, observer: &Observer) -> Child {
+    let observer = Arc::clone(observer);
+    let args = SupervisorArgs { path: name.to_owned(), strategy, intensity: CORE, children, observer };
+    supervisor::child(args, Address::new(name, 64), core(name).shutdown(BRANCH_STOP))
+}
+
+/// A child that its supervisor cannot do without.
+fn core(kind: &'static str) -> ChildSpec {
+    ChildSpec::new(kind, Restart::Permanent).vital().exceeded(Exceeded::Escalate)
 }
 
 fn foundation(args: &TreeArgs) -> Vec<Child> {
-    let store_spec = ChildSpec::new("store", Restart::Permanent).shutdown(Duration::from_secs(10));
     vec![
-        store::child(args.context.store.clone(), store_spec),
-        config::actor::child(args.config.clone(), ChildSpec::new("config", Restart::Permanent)),
+        store::child(args.context.store.clone(), core("store").shutdown(Duration::from_secs(10))),
+        config::actor::child(args.config.clone(), core("config")),
     ]
 }
 
 fn infra(args: &TreeArgs) -> Vec<Child> {
+    let permanent = |kind| ChildSpec::new(kind, Restart::Permanent);
     vec![
-        events::child(args.context.events.clone(), ChildSpec::new("events", Restart::Permanent)),
-        presence::child(
-            args.presence.clone(),
-            args.presence_args.clone(),
-            ChildSpec::new("presence", Restart::Permanent),
-        ),
-        devices::child(args.devices.clone(), args.devices_args.clone(), ChildSpec::new("devices", Restart::Permanent)),
+        events::child(args.context.events.clone(), permanent("events").vital()),
+        presence::child(args.presence.clone(), args.presence_args.clone(), permanent("presence")),
+        devices::child(args.devices.clone(), args.devices_args.clone(), permanent("devices")),
     ]
 }
 
-fn sessions(context: &Arc<Context>) -> Child {
+fn agents(context: &Arc<Context>, observer: &Observer) -> Vec<Child> {
+    let recovery = ChildSpec::new("recovery", Restart::Permanent);
+    vec![sessions(context, observer), recovery::child(Arc::clone(context), recovery)]
+}
+
+fn sessions(context: &Arc<Context>, observer: &Observer) -> Child {
     let shared = Arc::clone(context);
     let spawn: SpawnFn<SessionKey, SessionMsg> = Arc::new(move |key, group| {
         let args = SessionArgs { context: Arc::clone(&shared), key };
         Box::pin(session_actor::spawn(args, group))
     });
     let of = GroupSpec {
-        child: ChildSpec::new("session", Restart::Transient),
-        intensity: Intensity::new(3, MINUTE),
+        path: SESSIONS.to_owned(),
+        child: member_spec("session", Restart::Transient),
         mailbox_cap: SESSION_MAILBOX,
         spawn: Some(spawn),
+        observer: Arc::clone(observer),
     };
-    context.sessions.child(ChildSpec::new("sessions", Restart::Permanent).shutdown(BRANCH_STOP), of)
+    context.sessions.child(ChildSpec::new("sessions", Restart::Permanent).vital().shutdown(BRANCH_STOP), of)
 }
