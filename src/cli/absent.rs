@@ -16,7 +16,6 @@ const ABSENT: &[&str] = &[
     "gateway stability",
     "gateway diagnostics",
     "gateway suspend",
-    "gateway resume",
     "gateway auth-token",
     "metrics",
     "routing",

@@ -13,6 +13,7 @@ mod doctor;
 mod exit;
 pub mod gateway;
 mod health;
+mod inbox;
 mod keys;
 pub mod listeners;
 mod logs;
@@ -107,6 +108,7 @@ pub enum Command {
     Health(health::HealthArgs),
     Logs(logs::LogsArgs),
     Tree(tree::TreeArgs),
+    Inbox(inbox::InboxArgs),
     Doctor(doctor::DoctorArgs),
     Agent(agent::AgentArgs),
     Sessions(sessions::SessionsArgs),
@@ -149,6 +151,7 @@ fn dispatch(command: Command, context: &Context, hooks: &Hooks) -> Outcome {
         Command::Health(args) => health::run(&args, context),
         Command::Logs(args) => logs::run(&args, context),
         Command::Tree(args) => tree::run(&args, context),
+        Command::Inbox(args) => inbox::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Agent(args) => agent::run(&args, context),
         Command::Sessions(args) => sessions::run(&args, context, hooks),
@@ -168,6 +171,7 @@ impl Command {
             Self::Health(args) => args.rpc.json,
             Self::Logs(args) => args.rpc.json,
             Self::Tree(args) => args.json(),
+            Self::Inbox(args) => args.json(),
             Self::Doctor(args) => args.json,
             Self::Agent(args) => args.rpc.json,
             Self::Sessions(args) => args.json(),

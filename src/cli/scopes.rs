@@ -54,6 +54,8 @@ const READ: &[&str] = &[
     "node.list",
     "node.describe",
     "system.tree",
+    "inbox.list",
+    "inbox.get",
     "tasks.list",
     "tasks.get",
 ];

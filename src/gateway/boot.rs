@@ -21,8 +21,10 @@ use openclaw_actors::run::context::{Context, Lanes};
 use openclaw_actors::run::directory::Directory;
 use openclaw_actors::run::lane::Lane;
 use openclaw_actors::run::models::ConfiguredModels;
+use openclaw_actors::run::safe_mode::SafeMode;
 use openclaw_actors::session::Sessions;
 use openclaw_actors::store::Store;
+use openclaw_actors::supervision::task::Task;
 use openclaw_actors::supervision::{Address, Child, ChildSpec, Group, Restart};
 use openclaw_actors::tree::overview::Overview;
 use openclaw_actors::tree::{self, Tree, TreeArgs};
@@ -33,6 +35,7 @@ use super::VERSION;
 use super::auth::Auth;
 use super::auth::shared_secret::SharedSecrets;
 use super::bind::Sockets;
+use super::boots;
 use super::health::Health;
 use super::listener;
 use super::logging::{self, RunOptionsForLogs};
@@ -52,14 +55,17 @@ const LOG_LIMIT: Duration = Duration::from_millis(200);
 pub struct Gateway {
     pub services: Arc<Services>,
     pub tree: Tree,
+    /// Lifts safe mode after a while.
+    _safe_mode: Option<Task>,
 }
 
-/// Starts everything. On error everything that was started has been stopped again.
+/// Starts everything, in safe mode when `crashes` says why. On error everything that was started has been stopped again.
 pub async fn start(
     mut options: RunOptions,
     made_up_token: Option<String>,
     sockets: Sockets,
     log: LogHandle,
+    crashes: Option<String>,
 ) -> Result<Gateway, Failure> {
     let token = options.listen.credentials.token.take().or(made_up_token);
     if let Some(token) = &token {
@@ -73,6 +79,7 @@ pub async fn start(
     options.listen.credentials.token = token;
     let services = services(&options, auth, log);
     announce(&services, &sockets);
+    let safe_mode = crashes.map(|reason| boots::enter_safe_mode(&services, reason));
     let front = front(&services, sockets);
     let args = TreeArgs {
         context: Arc::clone(&services.context),
@@ -90,7 +97,7 @@ pub async fn start(
     let tree = tree::start(args).await.map_err(|error| {
         Failure::error(format!("Gateway failed to start: {error}. Run openclaw gateway status --deep for diagnostics."))
     })?;
-    Ok(Gateway { services, tree })
+    Ok(Gateway { services, tree, _safe_mode: safe_mode })
 }
 
 /// Mode token without a token: one for this run, never logged.
@@ -131,10 +138,10 @@ fn services(options: &RunOptions, auth: Auth, log: LogHandle) -> Arc<Services> {
         connections,
         control_budget: ControlBudget::default(),
         config_status: SharedReloadStatus::default(),
+        reload: Arc::default(),
         log,
         state_dir: options.paths.state_dir.clone(),
         ready: AtomicBool::new(false),
-        draining: AtomicBool::new(false),
         config,
         context,
     })
@@ -150,6 +157,8 @@ pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
         store: Store::new(&paths.state_dir),
         config: config.clone(),
         overview: Overview::new(events.clone(), directory.clone()),
+        draining: AtomicBool::new(false),
+        safe_mode: SafeMode::default(),
         events,
         sessions: Sessions::new("sessions"),
         directory,
@@ -211,6 +220,7 @@ fn config_args(options: &RunOptions, services: &Arc<Services>) -> ConfigArgs {
         cwd: options.cwd.clone(),
         events: services.context.events.clone(),
         status: Arc::clone(&services.config_status),
+        reload: Arc::clone(&services.reload),
         apply: apply(options, services),
     }
 }

@@ -6,6 +6,7 @@
 pub mod auth;
 mod bind;
 mod boot;
+mod boots;
 mod health;
 mod http;
 mod listener;
@@ -13,6 +14,7 @@ mod lock;
 mod logging;
 pub mod offline;
 mod rpc;
+mod service_manager;
 mod services;
 mod stop;
 mod turns;
@@ -38,12 +40,34 @@ pub fn serve(options: RunOptions) -> Outcome {
         runtime.worker_threads(workers.max(1));
     }
     let runtime = runtime.enable_all().build().map_err(|error| Failure::error(format!("no runtime: {error}")))?;
-    let outcome = runtime.block_on(live(options));
+    let ended = runtime.block_on(live(options));
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    outcome
+    match ended? {
+        End::Done => DONE,
+        End::Restart if is_supervised() => DONE, // whoever started us does it again
+        End::Restart => Err(start_again()),
+    }
 }
 
-async fn live(options: RunOptions) -> Outcome {
+/// How the service ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Done,
+    Restart,
+}
+
+/// Puts a new process of the same program, with the same arguments, in the place of this one. Returns only why not.
+#[allow(clippy::disallowed_methods, reason = "nothing is left that could own a process")]
+fn start_again() -> Failure {
+    use std::os::unix::process::CommandExt;
+    let error = match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
+    };
+    Failure::error(format!("the gateway could not be started again: {error}"))
+}
+
+async fn live(options: RunOptions) -> Result<End, Failure> {
     let owner = lock::Owner::this(&options.paths, options.listen.port);
     let _lock = match lock::acquire(&options.paths.state_dir, &owner) {
         Ok(lock) => lock,
@@ -61,10 +85,17 @@ async fn live(options: RunOptions) -> Outcome {
     let mut signals = stop::Signals::listen().map_err(|error| Failure::error(error.to_string()))?;
     let made_up = boot::made_up_token(&options);
     let note = leave_note(&options.paths.state_dir, port, made_up.clone())?;
-    let mut gateway = boot::start(options, made_up, sockets, log.handle().clone()).await?;
+    let (boots, crashes) = boots::Boots::note(&options.paths.state_dir);
+    let mut gateway = boot::start(options, made_up, sockets, log.handle().clone(), crashes).await?;
     tracing::info!(target: "gateway", "ready");
-    let reason = stop::wait(&mut signals, &mut gateway.tree).await;
+    service_manager::ready();
+    let watchdog = service_manager::watchdog(&gateway.services);
+    let reason = stop::wait(&mut signals, &gateway.services, &mut gateway.tree).await;
     let outcome = stop::stop(&gateway.services, gateway.tree, &mut signals, reason).await;
+    drop(watchdog);
+    if outcome.is_ok() {
+        boots.stopped_cleanly();
+    }
     if let Err(error) = std::fs::remove_file(&note) {
         tracing::debug!(%error, "the run file was gone already");
     }

@@ -53,11 +53,12 @@ pub struct Services {
     pub control_budget: ControlBudget,
     /// How the latest change of the configuration file was received.
     pub config_status: SharedReloadStatus,
+    /// Has the configuration read again now.
+    pub reload: Arc<tokio::sync::Notify>,
     pub log: LogHandle,
     /// Directory of the run file and of what the gateway writes besides the database.
     pub state_dir: PathBuf,
     pub ready: AtomicBool,
-    pub draining: AtomicBool,
 }
 
 impl Services {
@@ -92,7 +93,7 @@ impl Services {
     }
 
     pub fn draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.context.is_draining()
     }
 
     pub fn is_ready(&self) -> bool {

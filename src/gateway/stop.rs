@@ -14,31 +14,62 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::services::Services;
-use crate::cli::{Failure, Outcome};
+use super::{End, service_manager};
+use crate::cli::Failure;
 
-/// How long running turns may go on after a stop was asked for.
-const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// How long running turns may go on after SIGTERM. A restart waits for `gateway.reload.deferralTimeoutMs`.
+const DRAIN_LIMIT: Duration = Duration::from_secs(25);
+/// How often it is told who is waited for.
+const TELL: Duration = Duration::from_secs(30);
 /// How long an aborted turn may take to say so.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 /// How long clients may take to read their last frames.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(10);
+/// What clients are told to expect of a restart, milliseconds.
+const RESTART_EXPECTED_MS: u64 = 1_500;
 
-/// The signals that end the service.
+/// The signals of the service.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
+    user: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Stop(&'static str),
+    Reload,
+    Restart,
 }
 
 impl Signals {
     pub fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Asked::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::Stop("SIGINT"),
+            _ = self.hang_up.recv() => Asked::Reload,
+            _ = self.user.recv() => Asked::Restart,
+        }
+    }
+
+    /// The next one that ends the service, whatever else comes.
+    async fn next_stop(&mut self) -> &'static str {
+        loop {
+            if let Asked::Stop(name) = self.next().await {
+                return name;
+            }
         }
     }
 }
@@ -47,48 +78,86 @@ impl Signals {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     Signal(&'static str),
+    Restart,
     /// The root gave up: what it supervises cannot be kept alive.
     TreeEnded,
 }
 
-/// Waits for the end.
-pub async fn wait(signals: &mut Signals, tree: &mut Tree) -> Reason {
-    tokio::select! {
-        name = signals.next() => {
-            tracing::info!(target: "gateway", "signal {name} received");
-            tracing::info!(target: "gateway", "received {name}; shutting down");
-            Reason::Signal(name)
+/// Waits for the end. SIGHUP has the configuration read and the log files opened again, and goes on.
+pub async fn wait(signals: &mut Signals, services: &Services, tree: &mut Tree) -> Reason {
+    loop {
+        let asked = tokio::select! {
+            asked = signals.next() => asked,
+            () = tree.ended() => return Reason::TreeEnded,
+        };
+        match asked {
+            Asked::Stop(name) => {
+                tracing::info!(target: "gateway", "signal {name} received");
+                tracing::info!(target: "gateway", "received {name}; shutting down");
+                return Reason::Signal(name);
+            }
+            Asked::Reload => {
+                tracing::info!(target: "gateway", "signal SIGHUP received; reading the configuration again");
+                services.log.reopen();
+                services.reload.notify_one();
+            }
+            Asked::Restart if services.config.load().settings.commands.restart => {
+                tracing::info!(target: "gateway", "signal SIGUSR1 received; restarting");
+                return Reason::Restart;
+            }
+            Asked::Restart => {
+                tracing::warn!(target: "gateway", "signal SIGUSR1 ignored: commands.restart is false");
+            }
         }
-        () = tree.ended() => Reason::TreeEnded,
     }
 }
 
-/// Takes everything down: turns end first, clients are told, then the tree stops in reverse order.
-pub async fn stop(services: &Arc<Services>, tree: Tree, signals: &mut Signals, reason: Reason) -> Outcome {
+/// Takes everything down: clients are told, turns end, then the tree stops in reverse order.
+pub async fn stop(services: &Arc<Services>, tree: Tree, signals: &mut Signals, reason: Reason) -> Result<End, Failure> {
     let since = Instant::now();
-    services.draining.store(true, Ordering::Relaxed);
+    services.context.draining.store(true, Ordering::Relaxed);
     if reason == Reason::TreeEnded {
         return Err(Failure::error("the supervision tree gave up; the log says what kept failing"));
     }
+    let limit = drain_limit(services, reason);
+    service_manager::stopping(limit.unwrap_or(DRAIN_LIMIT) + SETTLE_LIMIT + GOODBYE_LIMIT);
     tokio::select! {
-        () = orderly(services) => {}
-        name = signals.next() => tracing::warn!(target: "gateway", "second {name}; stopping at once"),
+        () = orderly(services, reason, limit) => {}
+        name = signals.next_stop() => tracing::warn!(target: "gateway", "second {name}; stopping at once"),
     }
     tree.stop().await;
     tracing::info!(target: "gateway", "shutdown completed cleanly in {}ms", since.elapsed().as_millis());
-    super::DONE
+    Ok(if reason == Reason::Restart { End::Restart } else { End::Done })
 }
 
-async fn orderly(services: &Services) {
-    drain(services).await;
-    let payload = json!({ "reason": "gateway stopping", "restartExpectedMs": null });
+/// `None`: as long as it takes.
+fn drain_limit(services: &Services, reason: Reason) -> Option<Duration> {
+    #[cfg(feature = "fault-injection")]
+    if let Some(ms) = std::env::var("OPENCLAW_TEST_DRAIN_MS").ok().and_then(|text| text.parse().ok()) {
+        return Some(Duration::from_millis(ms));
+    }
+    match reason {
+        Reason::Restart => {
+            let ms = services.config.load().settings.gateway.reload.deferral_timeout_ms;
+            (ms > 0).then(|| Duration::from_millis(ms))
+        }
+        _ => Some(DRAIN_LIMIT),
+    }
+}
+
+async fn orderly(services: &Services, reason: Reason, limit: Option<Duration>) {
+    let payload = match reason {
+        Reason::Restart => json!({ "reason": "gateway restarting", "restartExpectedMs": RESTART_EXPECTED_MS }),
+        _ => json!({ "reason": "gateway stopping", "restartExpectedMs": null }),
+    };
     let told = EventsMsg::Publish(Event::broadcast("shutdown", &payload));
     if let Err(error) = services.context.events.send(told).await {
         tracing::warn!(%error, "clients could not be told of the stop");
     }
+    drain(services, limit).await;
     let flushed = services.context.events.ask(GOODBYE_LIMIT, EventsMsg::Flush).await;
     if let Err(error) = flushed {
-        tracing::warn!(%error, "clients may not have been told of the stop");
+        tracing::warn!(%error, "clients may not have been told how their turns ended");
     }
     services.clients.close_where(1012, "service restart", |_| true);
     let gone = async {
@@ -99,14 +168,17 @@ async fn orderly(services: &Services) {
     let _ = timeout(GOODBYE_LIMIT, gone).await; // a client that does not read is left behind
 }
 
-/// Lets running turns finish for a while, then ends them; each still tells its clients how it ended.
-async fn drain(services: &Services) {
-    let idle = || async {
-        while services.context.directory.open() > 0 {
-            sleep(POLL).await;
+/// Lets running turns finish for a while, then ends them; each still tells its clients how it ended. What is accepted
+/// meanwhile waits in the store for the next start.
+async fn drain(services: &Services, limit: Option<Duration>) {
+    let waited = match limit {
+        Some(limit) => timeout(limit, idle(services)).await.is_ok(),
+        None => {
+            idle(services).await;
+            true
         }
     };
-    if timeout(DRAIN_LIMIT, idle()).await.is_ok() {
+    if waited {
         return;
     }
     join_all(services.sessions.keys().into_iter().map(async |key| {
@@ -117,5 +189,22 @@ async fn drain(services: &Services) {
         }
     }))
     .await;
-    let _ = timeout(SETTLE_LIMIT, idle()).await; // what is left is marked as interrupted at the next start
+    let _ = timeout(SETTLE_LIMIT, idle(services)).await; // what is left is marked as interrupted at the next start
+}
+
+/// Until no turn runs; who is waited for is told now and then.
+async fn idle(services: &Services) {
+    let mut tell_at = Instant::now() + TELL;
+    loop {
+        let live = services.context.directory.live();
+        if live.is_empty() {
+            return;
+        }
+        if Instant::now() >= tell_at {
+            tell_at += TELL;
+            let runs: Vec<String> = live.iter().map(|run| format!("{} ({})", run.run_id, run.session_key)).collect();
+            tracing::info!(target: "gateway", "still waiting for {} runs: {}", runs.len(), runs.join(", "));
+        }
+        sleep(POLL).await;
+    }
 }

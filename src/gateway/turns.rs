@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use openclaw_actors::protocol::ErrorShape;
 use openclaw_actors::run::directory::{Directory, Ticket};
-use openclaw_actors::run::message::Turn;
+use openclaw_actors::run::message::{Turn, TurnKind};
 use openclaw_actors::session::{Admission, SessionError, SessionKey, SessionMsg};
 
 use super::services::{self, Services};
@@ -27,7 +27,9 @@ pub async fn submit(
     turn: Turn,
     owner: Option<Arc<str>>,
 ) -> Result<Submitted, ErrorShape> {
-    refuse_while_draining(services)?;
+    if turn.kind == TurnKind::Http {
+        refuse_while_draining(services)?; // nobody would be there to read the answer
+    }
     let directory = &services.context.directory;
     let ticket = match directory.register(&turn.run_id, key.as_str(), turn.accepted_at, owner) {
         Ok(ticket) => ticket,

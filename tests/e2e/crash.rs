@@ -43,7 +43,12 @@ async fn a_turn_killed_in_the_middle_is_interrupted_and_the_session_goes_on() {
     let row = settled(&mut client, MAIN).await;
     assert_ne!(row["status"], "running", "{row}");
     let waited = client.ask("agent.wait", json!({ "runId": run, "timeoutMs": 1000 })).await;
-    assert_ne!(waited["status"], "ok", "the killed run is not reported as done: {waited}");
+    assert_eq!(waited["status"], "ok", "whoever waits for it gets the answer of the turn that went on: {waited}");
+    let inbox = client.ask("inbox.list", json!({})).await["items"].clone();
+    let rows: Vec<(&Value, &Value)> =
+        inbox.as_array().unwrap().iter().map(|row| (&row["state"], &row["resumes"])).collect();
+    let expected = [(json!("done"), json!(run)), (json!("interrupted"), Value::Null), (json!("done"), Value::Null)];
+    assert_eq!(rows, expected.iter().map(|(state, of)| (state, of)).collect::<Vec<_>>(), "newest first");
 
     let messages = history(&mut client, "main").await;
     let said = texts(&messages, "user");

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use crate::World;
 use crate::fake_provider::{Outcome, Script};
-use crate::harness::turn::{end_of, events_of, history, is_chat_end, say, send, text_of};
+use crate::harness::turn::{end_of, events_of, history, is_chat_end, rest, say, send, text_of};
 use crate::harness::{Client, SOON, eventually};
 
 const ANSWER: &str = "Hello from the fake provider.";
+const MAIN: &str = "agent:main:main";
 const OTHER: &str = "agent:main:other";
 /// Restarts of one session that are tolerated within a minute.
 const RESTARTS: usize = 3;
@@ -208,5 +209,6 @@ async fn a_provider_that_is_busy_with_a_panicked_session_is_let_go() {
     eventually("the request", SOON, async || (!world.fake.bodies_about("doomed").is_empty()).then_some(())).await;
     panic(&mut client, "session", "main").await;
     assert_eq!(end_of(&mut client, &run, SOON).await["state"], "error");
+    rest(&mut client, MAIN).await;
     assert_eq!(say(&mut client, "main", "next").await, ANSWER);
 }

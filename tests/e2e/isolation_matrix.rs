@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fake_provider::FakeProvider;
-use crate::harness::turn::{end_of, say, send};
+use crate::harness::turn::{end_of, rest, say, send};
 use crate::harness::{Client, Gateway, SOON, eventually};
 use crate::{World, binary};
 
@@ -162,6 +162,7 @@ async fn hit(row: &Row, fault: &str) {
     if row.sockets_stay {
         let end = end_of(&mut beside, &slow, SOON).await;
         assert_eq!(end["state"] == "final", row.turns_stay, "{what}: {end}");
+        rest(&mut beside, OTHER).await;
         assert_eq!(say(&mut beside, OTHER, "still here").await, ANSWER, "{what}");
     } else {
         beside.closed(SOON).await;
@@ -171,7 +172,9 @@ async fn hit(row: &Row, fault: &str) {
         let answer = newcomer.ask("agent.wait", json!({ "runId": slow, "timeoutMs": 20_000 })).await;
         assert_eq!(answer["status"], "ok", "{what}: {answer}");
     }
+    rest(&mut newcomer, "agent:main:main").await;
     assert_eq!(say(&mut newcomer, "main", "after").await, ANSWER, "{what}");
+    rest(&mut newcomer, OTHER).await;
     assert_eq!(say(&mut newcomer, OTHER, "after, beside").await, ANSWER, "{what}");
     assert!(world.gateway.is_healthy(), "{what}");
 }

@@ -28,6 +28,8 @@ mod http_openai;
 mod isolation;
 #[cfg(feature = "fault-injection")]
 mod isolation_matrix;
+#[cfg(feature = "fault-injection")]
+mod life_cycle;
 mod profiles;
 mod provider_errors;
 mod rpc;

@@ -30,6 +30,16 @@ pub async fn say(client: &mut Client, session: &str, text: &str) -> String {
     text_of(&end["message"])
 }
 
+/// Waits until a session has nothing to do any more, such as going on with what a restart cut off.
+pub async fn rest(client: &mut Client, key: &str) {
+    super::eventually("the session rests", SOON, async || {
+        let params = json!({ "sessionKey": key, "limit": 500 });
+        let items = client.ask("inbox.list", params).await["items"].clone();
+        items.as_array()?.iter().all(|item| item["state"] != "queued" && item["state"] != "running").then_some(())
+    })
+    .await;
+}
+
 /// The `chat` event that ends this run: exactly one of these comes for every accepted run.
 pub fn is_chat_end(frame: &Value, run: &str) -> bool {
     let payload = &frame["payload"];

@@ -68,6 +68,8 @@ pub struct ConfigArgs {
     pub cwd: std::path::PathBuf,
     pub events: Events,
     pub status: SharedReloadStatus,
+    /// Notified, the file is read again whether it has changed or not.
+    pub reload: Arc<tokio::sync::Notify>,
     pub apply: Apply,
 }
 
@@ -131,7 +133,11 @@ async fn watch(args: ConfigArgs) {
         let current = args.handle.load();
         watch.follow(&args.paths.config_path, &current.includes).await;
         let debounce = Duration::from_millis(current.settings.gateway.reload.debounce_ms);
-        match watch.next_change(debounce).await {
+        let change = tokio::select! {
+            change = watch.next_change(debounce) => change,
+            () = args.reload.notified() => settle::Change::Changed,
+        };
+        match change {
             settle::Change::Changed => consider(&args).await,
             settle::Change::Vanished => tracing::warn!(target: "gateway/reload", "{}", reload::SKIPPED_MISSING),
         }

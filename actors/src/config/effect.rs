@@ -39,6 +39,8 @@ pub const IN_SETTINGS: &[&str] = &[
     "gateway.remote.password",
     "gateway.reload.mode",
     "gateway.reload.debounceMs",
+    "gateway.reload.deferralTimeoutMs",
+    "commands.restart",
     "gateway.http.allowedHosts",
     "gateway.http.endpoints.chatCompletions.enabled",
     "gateway.http.endpoints.chatCompletions.maxBodyBytes",

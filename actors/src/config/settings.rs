@@ -21,6 +21,21 @@ pub struct Settings {
     pub logging: Logging,
     pub tools: Tools,
     pub performance: Performance,
+    pub commands: Commands,
+}
+
+/// `commands.*`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Commands {
+    /// May the gateway be restarted from outside: SIGUSR1?
+    pub restart: bool,
+}
+
+impl Default for Commands {
+    fn default() -> Self {
+        Self { restart: true }
+    }
 }
 
 /// `gateway.*`
@@ -191,11 +206,13 @@ pub struct Reload {
     pub mode: ReloadMode,
     /// Quiet time after an edit before the file is read, milliseconds.
     pub debounce_ms: u64,
+    /// How long a restart waits for running turns, milliseconds; 0 means as long as it takes.
+    pub deferral_timeout_ms: u64,
 }
 
 impl Default for Reload {
     fn default() -> Self {
-        Self { mode: ReloadMode::Hybrid, debounce_ms: 300 }
+        Self { mode: ReloadMode::Hybrid, debounce_ms: 300, deferral_timeout_ms: 300_000 }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -10,6 +11,7 @@ use super::directory::Directory;
 use super::lane::Lane;
 use super::models::{Candidate, ModelSource};
 use super::prompt::{self, PromptInput, Runtime};
+use super::safe_mode::SafeMode;
 use super::turn::TurnArgs;
 use super::workspace::{self, WorkspaceLimits};
 use crate::config::ConfigHandle;
@@ -43,6 +45,9 @@ pub struct Context {
     pub sessions: Sessions,
     pub directory: Directory,
     pub overview: Overview,
+    /// The gateway goes down: nothing new begins, what is accepted waits for the next start.
+    pub draining: AtomicBool,
+    pub safe_mode: SafeMode,
     pub lanes: Lanes,
     pub models: Arc<dyn ModelSource>,
     pub started: tokio::time::Instant,
@@ -54,6 +59,10 @@ pub struct Context {
 }
 
 impl Context {
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// How keys are read under the configuration in force.
     pub fn key_rules(&self) -> KeyRules {
         key_rules(&self.config.load().settings)

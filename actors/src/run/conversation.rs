@@ -12,6 +12,7 @@ use super::message::Turn;
 use super::prompt::stamp;
 use super::stream::now_ms;
 use crate::model::message::{Message, Part, UserMessage};
+use crate::session::resume;
 use crate::store::{Store, StoreError, transcripts};
 use crate::transcript::{TranscriptEntry, branch};
 
@@ -77,6 +78,10 @@ pub fn entry_id() -> String {
 
 /// A person's turn as it is stored.
 pub fn user_message(turn: &Turn, zone: &TimeZone) -> Message {
+    if let Some(resume) = &turn.resume {
+        let (content, provenance) = (vec![Part::text(&turn.text)], Some(resume::provenance(resume)));
+        return Message::User(UserMessage { content, timestamp: now_ms(), provenance });
+    }
     let mut content = vec![Part::text(stamp(&turn.text, &Timestamp::now().to_zoned(zone.clone())))];
     content.extend(
         turn.images.iter().map(|image| Part::Image { data: image.data.clone(), mime_type: image.mime_type.clone() }),

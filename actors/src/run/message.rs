@@ -36,8 +36,20 @@ pub struct Turn {
     /// Channel that the turn came from, such as `webchat`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+    /// It goes on where an interrupted one stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Resume>,
     /// Milliseconds since the epoch.
     pub accepted_at: i64,
+}
+
+/// Which turn is taken up again, and for which time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// Run id of the turn that was cut off first.
+    pub of: String,
+    /// From 1.
+    pub attempt: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,9 +12,9 @@ use super::debts::Debt;
 use super::key::SessionKey;
 use super::message::{Loaded, News, SessionMsg};
 use super::state::{Me, Phase, RETRY, SessionState, Waiting};
-use super::{requests, step};
+use super::{requests, resume, step};
 use crate::run::context::Context;
-use crate::run::message::{FailureKind, Outcome, RunEnd};
+use crate::run::message::{FailureKind, Outcome, RunEnd, Turn, TurnKind};
 use crate::run::stream::now_ms;
 use crate::session::SessionEntry;
 use crate::store::runs::{RunRecord, RunState};
@@ -182,9 +182,15 @@ impl SessionState {
         entry.status = Some(crate::protocol::session::RunStatus::Failed);
         entry.ended_at = Some(now);
         entry.aborted_last_run = Some(true);
-        let (key, stored) = (self.key.clone(), entry.clone());
-        let ids: Vec<String> = runs.iter().map(|run| run.run_id.clone()).collect();
-        let debt: Debt = Arc::new(move |db| step::interrupt(db, &key, &stored, &ids, now));
+        let resumed: Vec<Option<Turn>> = runs.iter().map(|run| resumes(run, now)).collect();
+        let rows = resumed.iter().map(|turn| self.queued_row(turn.as_ref()?, &entry, now));
+        let step = step::Interrupt {
+            key: self.key.clone(),
+            entry: entry.clone(),
+            runs: runs.iter().map(|run| run.run_id.clone()).zip(rows).collect(),
+            now,
+        };
+        let debt: Debt = Arc::new(move |db| step::interrupt(db, &step));
         let write = Arc::clone(&debt);
         self.change(
             me,
@@ -201,6 +207,9 @@ impl SessionState {
                     let outcome = RunEnd::failed("interrupted by a restart".into()).outcome;
                     state.announcer.run_ended(&run.run_id, &outcome, run.accepted_at, 0);
                     state.end_in_directory(&run.run_id, outcome, run.accepted_at);
+                }
+                for turn in resumed.into_iter().flatten().rev() {
+                    state.wait_first(turn);
                 }
             }),
         );
@@ -272,6 +281,23 @@ impl SessionState {
             && self.waiting.is_empty()
             && self.deferred.is_empty()
             && self.debts.is_empty()
+    }
+}
+
+/// The turn that goes on where this run stopped.
+fn resumes(run: &RunRecord, now: i64) -> Option<Turn> {
+    match serde_json::from_str(&run.request) {
+        Ok(turn) => {
+            let next = resume::after(&turn, now);
+            if next.is_none() && turn.kind != TurnKind::Http {
+                tracing::error!(run = %run.run_id, "a turn was interrupted too often; it is not taken up again");
+            }
+            next
+        }
+        Err(error) => {
+            tracing::error!(run = %run.run_id, %error, "an interrupted turn cannot be read; it is not taken up again");
+            None
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub mod queue;
 pub mod recovery;
 mod requests;
 pub mod reset;
+pub mod resume;
 mod state;
 pub mod status_card;
 mod step;

@@ -78,6 +78,7 @@ impl Actor for RecoveryActor {
 
 /// Starts every session with open runs. One that does not start is tried again when its quarantine is over.
 async fn sweep(context: Arc<Context>) {
+    context.safe_mode.lifted().await;
     let mut keys = open(&context).await;
     loop {
         let mut failed = Vec::new();

@@ -107,7 +107,7 @@ fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionRep
     }
     match &state.phase {
         Phase::Running(_) => enqueue(state, me, turn, reply),
-        _ if !state.waiting.is_empty() => wait(state, me, turn, false, reply),
+        _ if !state.waiting.is_empty() || state.context.is_draining() => wait(state, me, turn, false, reply),
         _ => state.begin(me, turn, Some(reply), Vec::new()),
     }
 }
@@ -154,7 +154,14 @@ fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionReply)
     let waiting: Vec<QueuedTurn<'_>> =
         state.waiting.iter().zip(&routes).map(|(waiting, route)| queued_turn(&waiting.turn, route)).collect();
     let running = queued_turn(&running.turn, &running_route);
-    let decision = queue::admit(rule, &running, true, &waiting, &queued_turn(&turn, &route));
+    let decision = match queue::admit(rule, &running, true, &waiting, &queued_turn(&turn, &route)) {
+        // A run that is being ended cannot take anything in.
+        Decision::Steer if state.context.is_draining() => Decision::Wait { dropped: Vec::new() },
+        Decision::SteerAndWait { dropped } | Decision::Interrupt { dropped } if state.context.is_draining() => {
+            Decision::Wait { dropped }
+        }
+        decision => decision,
+    };
     match decision {
         Decision::Steer => wait(state, me, turn, true, reply),
         Decision::SteerAndWait { dropped } => {
@@ -180,7 +187,7 @@ fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionReply)
 
 /// Is a chat message the one that is being answered, sent again by the same route under another id?
 fn says_the_same(running: &Turn, turn: &Turn) -> bool {
-    let both_chat = running.kind == TurnKind::Chat && turn.kind == TurnKind::Chat;
+    let both_chat = running.kind == TurnKind::Chat && turn.kind == TurnKind::Chat && turn.resume.is_none();
     both_chat && running.channel == turn.channel && running.text == turn.text && running.images == turn.images
 }
 
@@ -205,6 +212,7 @@ fn queued_turn<'a>(turn: &'a Turn, route: &'a Route) -> QueuedTurn<'a> {
         authority: Authority::Owner,
         received_at_ms: turn.accepted_at,
         alone: turn.kind != TurnKind::Chat
+            || turn.resume.is_some()
             || turn.model.is_some()
             || turn.thinking.is_some()
             || !turn.images.is_empty(),
@@ -230,7 +238,7 @@ pub fn queued(state: &mut SessionState, run_id: &str, stored: Result<Option<RunR
         Ok(None) => accepted_to_wait(state, place),
         Ok(Some(known)) => {
             let Some(waiting) = state.waiting.remove(place) else { return };
-            state.forget_if_over(&known);
+            state.forget_if_over(&waiting.turn.run_id, &known);
             answer(waiting.reply, Ok(Admission::Known(Box::new(known))));
         }
         Err(error) => {
@@ -269,7 +277,7 @@ fn accepted_to_wait(state: &mut SessionState, place: usize) {
 /// Starts the next waiting turn, if it is on disk. Returns whether the queue holds the session back.
 pub fn start_next(state: &mut SessionState, me: &Me) -> bool {
     match state.waiting.front() {
-        _ if state.leaving => return false,
+        _ if state.context.is_draining() => return false,
         None => return false,
         Some(front) if !front.stored => return true,
         Some(_) => {}
@@ -330,8 +338,7 @@ fn abort(state: &mut SessionState, me: &Me, run_id: Option<&str>, cause: AbortCa
         _ => {
             ended.extend(state.abort_run(cause));
             match (run_id, cause) {
-                (Some(_), _) => {}
-                (None, AbortCause::Restart) => state.leaving = true,
+                (Some(_), _) | (None, AbortCause::Restart) => {} // what waits runs after the restart
                 (None, _) => ended.extend(forget_waiting(state, me)),
             }
         }

@@ -15,6 +15,7 @@ use super::key::SessionKey;
 use super::message::{Admission, News, SessionError, SessionMsg, SessionStatus};
 use super::queue::Overflow;
 use super::requests;
+use super::resume;
 use super::step::{self, Begin, End};
 use crate::protocol::session::RunStatus;
 use crate::run::actor::{self as run_actor, RunArgs};
@@ -59,8 +60,6 @@ pub struct SessionState {
     /// Nothing is taken from the queue until a timer says so: messages are being collected, or a step is tried again.
     pub queue_held: bool,
     pub idle_armed: bool,
-    /// The gateway goes down: what waits is for its next life.
-    pub leaving: bool,
     pub debts: Debts,
 }
 
@@ -148,7 +147,6 @@ impl SessionState {
             timer: 0,
             queue_held: false,
             idle_armed: false,
-            leaving: false,
             debts: Debts::default(),
         }
     }
@@ -243,7 +241,7 @@ impl SessionState {
             Ok(None) => {}
             Ok(Some(known)) => {
                 self.phase = Phase::Idle;
-                self.forget_if_over(&known);
+                self.forget_if_over(&turn.run_id, &known);
                 return answer(reply, Ok(Admission::Known(Box::new(known))));
             }
             Err(error) if batch.is_empty() => {
@@ -335,30 +333,41 @@ impl SessionState {
         // Whoever stops a run means what was said into it as well.
         let stopped = matches!(&end.outcome, Outcome::Aborted { cause: AbortCause::Rpc | AbortCause::Stop, .. });
         let unsteered = end.unsteered.iter().filter(|turn| !stopped && !kept(turn));
-        let follow_ups: Vec<Turn> = unsteered.map(as_new_turn).collect();
-        let rows: Result<Vec<RunRecord>, StoreError> = follow_ups
-            .iter()
-            .map(|turn| step::run_record(&self.key, &entry.session_id, turn, RunState::Queued, now))
-            .collect();
+        let cut_off = matches!(&end.outcome, Outcome::Aborted { cause: AbortCause::Restart, .. });
+        let resumed = cut_off.then(|| resume::after(&turn, now)).flatten();
+        let resumed_by = resumed.as_ref().map(|turn| turn.run_id.clone());
+        let follow_ups: Vec<Turn> = resumed.into_iter().chain(unsteered.map(as_new_turn)).collect();
+        let rows = follow_ups.iter().filter_map(|turn| self.queued_row(turn, &entry, now)).collect();
         for turn in follow_ups.into_iter().rev() {
-            let known = self.context.directory.register(&turn.run_id, self.key.as_str(), turn.accepted_at, None);
-            debug_assert!(known.is_ok(), "a fresh id cannot be known");
-            self.waiting.push_front(Waiting { turn, stored: true, steer: false, reply: None });
+            self.wait_first(turn);
         }
         let step = Arc::new(End {
             key: self.key.clone(),
             entry: entry.clone(),
             run_id: turn.run_id.clone(),
             outcome: end.outcome.clone(),
+            resumed_by,
             last: end.last.clone(),
             steered,
-            follow_ups: rows.unwrap_or_default(), // plain data: cannot fail
+            follow_ups: rows,
             now,
         });
         let write = Arc::clone(&step);
         self.phase = Phase::Ending(Box::new(Ending { turn, end, started_at, entry, step }));
         let receipt = self.submit(move |db| step::end(db, &write));
         self.when_stored(me, receipt, News::EndStored);
+    }
+
+    /// The row of a turn that follows from another one. Plain data: it can always be written.
+    pub fn queued_row(&self, turn: &Turn, entry: &SessionEntry, now: i64) -> Option<RunRecord> {
+        step::run_record(&self.key, &entry.session_id, turn, RunState::Queued, now).ok()
+    }
+
+    /// A turn under a fresh id, stored or owed, that comes before all others.
+    pub fn wait_first(&mut self, turn: Turn) {
+        let known = self.context.directory.register(&turn.run_id, self.key.as_str(), turn.accepted_at, None);
+        debug_assert!(known.is_ok(), "a fresh id cannot be known");
+        self.waiting.push_front(Waiting { turn, stored: true, steer: false, reply: None });
     }
 
     /// The end is on disk, or cannot be stored now: either way it is told, once. In the second case it is owed: it is
@@ -465,9 +474,9 @@ impl SessionState {
     }
 
     /// Takes back the ticket of a repetition, unless it is that of the run itself, whose end is still to come.
-    pub fn forget_if_over(&self, known: &RunRecord) {
-        if known.state.is_terminal() {
-            self.context.directory.forget(&known.run_id);
+    pub fn forget_if_over(&self, asked: &str, known: &RunRecord) {
+        if known.state.is_terminal() || known.run_id != asked {
+            self.context.directory.forget(asked);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The transactions of a session: each step is whole or did not happen.
 
 use rusqlite::Connection;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::entry::SessionEntry;
 use super::key::SessionKey;
@@ -60,6 +60,8 @@ pub struct End {
     pub entry: SessionEntry,
     pub run_id: String,
     pub outcome: Outcome,
+    /// Of the turns that follow, the one that goes on where this was cut off.
+    pub resumed_by: Option<String>,
     pub last: Option<AssistantMessage>,
     /// Steering messages that went into the run, by the id they were accepted under.
     pub steered: Vec<String>,
@@ -75,7 +77,11 @@ pub fn end(db: &Connection, step: &End) -> Result<Option<(String, i64)>, StoreEr
         None => None,
     };
     let state = state_of(&step.outcome);
-    runs::end(db, &step.run_id, state, &outcome_json(&step.outcome), step.now)?;
+    let mut outcome = outcome_json(&step.outcome);
+    if let Some(next) = &step.resumed_by {
+        outcome["resumedBy"] = json!(next);
+    }
+    runs::end(db, &step.run_id, state, &outcome.to_string(), step.now)?;
     for run in &step.steered {
         let outcome = json!({ "steeredInto": step.run_id }).to_string();
         runs::end(db, run, RunState::Done, &outcome, step.now)?;
@@ -95,19 +101,37 @@ pub fn end_late(db: &Connection, step: &End) -> Result<(), StoreError> {
     }
 }
 
-/// Runs that nobody will ever end: the gateway or their session went down while they ran. Done once, it changes nothing.
-pub fn interrupt(
-    db: &Connection,
-    key: &SessionKey,
-    entry: &SessionEntry,
-    runs: &[String],
-    now: i64,
-) -> Result<(), StoreError> {
+/// Runs that nobody will ever end: the gateway or their session went down while they ran.
+pub struct Interrupt {
+    pub key: SessionKey,
+    pub entry: SessionEntry,
+    /// Each with the queued run that goes on where it stopped, if one does.
+    pub runs: Vec<(String, Option<RunRecord>)>,
+    pub now: i64,
+}
+
+/// Done once, it changes nothing.
+pub fn interrupt(db: &Connection, step: &Interrupt) -> Result<(), StoreError> {
     let mut ended = false;
-    for run in runs {
-        ended |= runs::end(db, run, RunState::Interrupted, r#"{"reason":"interrupted"}"#, now)?;
+    for (run, next) in &step.runs {
+        let outcome = interrupted_json(next.as_ref().map(|next| next.run_id.as_str()));
+        if !runs::end(db, run, RunState::Interrupted, &outcome, step.now)? {
+            continue;
+        }
+        ended = true;
+        if let Some(next) = next {
+            runs::accept(db, next)?;
+        }
     }
-    if ended { put_entry(db, key, entry) } else { Ok(()) }
+    if ended { put_entry(db, &step.key, &step.entry) } else { Ok(()) }
+}
+
+fn interrupted_json(resumed_by: Option<&str>) -> String {
+    match resumed_by {
+        Some(next) => json!({ "reason": "interrupted", "resumedBy": next }),
+        None => json!({ "reason": "interrupted" }),
+    }
+    .to_string()
 }
 
 /// Forgets queued runs.
@@ -185,13 +209,12 @@ fn state_of(outcome: &Outcome) -> RunState {
     }
 }
 
-fn outcome_json(outcome: &Outcome) -> String {
+fn outcome_json(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Completed { text } => json!({ "text": text }),
         Outcome::Aborted { cause, partial } => json!({ "stopReason": cause.as_str(), "text": partial }),
         Outcome::Failed { message, .. } => json!({ "error": message }),
     }
-    .to_string()
 }
 
 /// The row of a turn that is accepted now.

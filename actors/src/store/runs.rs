@@ -31,7 +31,7 @@ impl RunState {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         [Self::Queued, Self::Running, Self::Done, Self::Failed, Self::Aborted, Self::Timeout, Self::Interrupted]
             .into_iter()
             .find(|state| state.as_str() == text)
@@ -79,7 +79,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<RunRecord> {
 
 /// Records an accepted run. Returns the row that was there already when the id is known.
 pub fn accept(db: &Connection, run: &RunRecord) -> Result<Option<RunRecord>, StoreError> {
-    if let Some(known) = get(db, &run.run_id)? {
+    if let Some(known) = current(db, &run.run_id)? {
         return Ok(Some(known));
     }
     db.prepare_cached(&format!("INSERT INTO runs ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"))?
@@ -103,6 +103,26 @@ pub fn get(db: &Connection, run_id: &str) -> Result<Option<RunRecord>, StoreErro
     Ok(query.query_row([run_id], read).optional()?)
 }
 
+/// The run with this id or, where that was cut off, the one that went on in its place.
+pub fn current(db: &Connection, run_id: &str) -> Result<Option<RunRecord>, StoreError> {
+    let mut found = get(db, run_id)?;
+    while let Some(next) = found.as_ref().and_then(resumed_by) {
+        match get(db, &next)? {
+            Some(run) => found = Some(run),
+            None => break, // pruned
+        }
+    }
+    Ok(found)
+}
+
+fn resumed_by(run: &RunRecord) -> Option<String> {
+    if run.state != RunState::Interrupted {
+        return None;
+    }
+    let outcome: serde_json::Value = serde_json::from_str(run.outcome.as_deref()?).ok()?;
+    outcome.get("resumedBy")?.as_str().map(str::to_owned)
+}
+
 /// A queued run begins.
 pub fn start(db: &Connection, run_id: &str, session_id: &str, now: i64) -> Result<(), StoreError> {
     db.prepare_cached("UPDATE runs SET state = 'running', session_id = ?2, started_at = ?3 WHERE run_id = ?1")?
@@ -111,15 +131,59 @@ pub fn start(db: &Connection, run_id: &str, session_id: &str, now: i64) -> Resul
 }
 
 /// A run is over. The first end counts: returns whether this was it. What was asked is kept only of a run that was cut
-/// off: it may hold images, and the transcript has it anyway.
+/// off: it may hold images, and the transcript has it anyway. What it went on with is always kept.
 pub fn end(db: &Connection, run_id: &str, state: RunState, outcome: &str, now: i64) -> Result<bool, StoreError> {
     let changed = db
         .prepare_cached(
             "UPDATE runs SET state = ?2, outcome = ?3, ended_at = ?4,
-                             request = CASE ?2 WHEN 'interrupted' THEN request ELSE '{}' END
+                             request = CASE WHEN ?2 = 'interrupted' THEN request
+                                            WHEN json_extract(request, '$.resume') IS NULL THEN '{}'
+                                            ELSE json_object('resume', json(json_extract(request, '$.resume'))) END
              WHERE run_id = ?1 AND state IN ('queued', 'running')",
         )?
         .execute(params![run_id, state.as_str(), outcome, now])?;
+    Ok(changed > 0)
+}
+
+/// Which runs are listed.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub state: Option<RunState>,
+    pub session_key: Option<String>,
+    /// Only those that were cut off, and that nothing goes on with.
+    pub dead: bool,
+}
+
+/// Runs that are cut off for good: nothing goes on with them, and whoever asked for them still waits.
+const DEAD: &str = "state = 'interrupted' AND kind != 'http' AND json_extract(outcome, '$.resumedBy') IS NULL";
+
+/// The newest runs first.
+pub fn list(db: &Connection, filter: &Filter, limit: u32) -> Result<Vec<RunRecord>, StoreError> {
+    let dead = if filter.dead { DEAD } else { "1" };
+    let mut query = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM runs
+         WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR session_key = ?2) AND {dead}
+         ORDER BY rowid DESC LIMIT ?3"
+    ))?;
+    let state = filter.state.map(RunState::as_str);
+    let rows = query.query_map(params![state, filter.session_key, limit], read)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// How many runs are in each state, and how many are dead.
+pub fn counts(db: &Connection) -> Result<Vec<(String, i64)>, StoreError> {
+    let mut query = db.prepare_cached(&format!(
+        "SELECT state, count(*) FROM runs GROUP BY state UNION ALL SELECT 'dead', count(*) FROM runs WHERE {DEAD}"
+    ))?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// Something goes on with a dead run, or nobody wants it any more. Returns whether it was dead.
+pub fn bury(db: &Connection, run_id: &str, state: RunState, outcome: &str) -> Result<bool, StoreError> {
+    let changed = db
+        .prepare_cached(&format!("UPDATE runs SET state = ?2, outcome = ?3 WHERE run_id = ?1 AND {DEAD}"))?
+        .execute(params![run_id, state.as_str(), outcome])?;
     Ok(changed > 0)
 }
 

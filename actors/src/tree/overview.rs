@@ -63,6 +63,10 @@ impl Overview {
         self.root.publish(root);
     }
 
+    pub fn root(&self) -> &Address<SupervisorMsg> {
+        &self.root
+    }
+
     /// What every supervisor tells what becomes of its children: it goes into the log, to the clients, into the counts.
     pub fn observer(&self) -> Observer {
         let overview = self.clone();

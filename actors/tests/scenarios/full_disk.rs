@@ -69,6 +69,7 @@ async fn an_interruption_is_recorded_as_soon_as_there_is_room() {
     assert_eq!(state_of(&world, &live.run_id).await, RunState::Running);
     refuse_writes(&world, false).await;
     wait_for_state(&world, &live.run_id, RunState::Interrupted).await;
+    world.rests(MAIN).await;
     assert!(world.say(MAIN, "go on").await.ends_with("go on"));
 }
 

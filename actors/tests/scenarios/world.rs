@@ -1,6 +1,7 @@
 //! The tree of one test: a directory of its own, a scripted model, and what the front end would do with it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use openclaw_actors::config::actor::ConfigArgs;
@@ -14,6 +15,7 @@ use openclaw_actors::run::context::{Context, Lanes};
 use openclaw_actors::run::directory::{Directory, Ticket};
 use openclaw_actors::run::lane::Lane;
 use openclaw_actors::run::message::{AbortCause, EndedRun, Outcome, Turn, TurnKind};
+use openclaw_actors::run::safe_mode::SafeMode;
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::{Admission, SessionError, SessionKey, SessionMsg, SessionStatus, Sessions};
 use openclaw_actors::store::Store;
@@ -57,6 +59,8 @@ impl World {
         let (events, directory) = (Events::new("events", events::MAILBOX), Directory::default());
         let context = Arc::new(Context {
             overview: Overview::new(events.clone(), directory.clone()),
+            draining: AtomicBool::new(false),
+            safe_mode: SafeMode::default(),
             store: Store::new(&paths.state_dir),
             config: handle.clone(),
             events,
@@ -79,6 +83,7 @@ impl World {
                 cwd: dir.path().to_owned(),
                 events: events.clone(),
                 status: Arc::default(),
+                reload: Arc::default(),
                 apply: Arc::new(|_| {}),
             },
             presence: Presence::new("presence", 64),
@@ -150,6 +155,15 @@ impl World {
         self.ask(session, SessionMsg::Status).await
     }
 
+    /// Waits until a session has nothing to do any more.
+    pub async fn rests(&self, session: &str) {
+        eventually("the session rests", async || {
+            let status = self.status(session).await;
+            (status.running.is_none() && status.waiting == 0).then_some(())
+        })
+        .await;
+    }
+
     /// The living actor of a session.
     pub fn cell(&self, session: &str) -> ActorCell {
         self.context.sessions.get(&key(session)).unwrap().current().unwrap().get_cell()
@@ -206,6 +220,7 @@ pub fn chat(text: &str) -> Turn {
         timeout_seconds: None,
         max_tokens: None,
         channel: None,
+        resume: None,
         accepted_at: now_ms(),
     }
 }

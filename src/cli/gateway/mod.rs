@@ -9,6 +9,7 @@ pub mod flags;
 mod health;
 pub mod probe;
 pub mod reach;
+mod resume;
 pub mod run;
 pub mod status;
 
@@ -46,6 +47,7 @@ pub enum GatewayCommand {
     Probe(probe::ProbeArgs),
     Health(health::GatewayHealthArgs),
     Call(call::CallArgs),
+    Resume(resume::ResumeArgs),
 }
 
 impl GatewayArgs {
@@ -56,6 +58,7 @@ impl GatewayArgs {
             Some(GatewayCommand::Probe(args)) => args.rpc.json,
             Some(GatewayCommand::Health(args)) => args.rpc.json,
             Some(GatewayCommand::Call(args)) => args.rpc.json,
+            Some(GatewayCommand::Resume(args)) => args.rpc.json,
         }
     }
 }
@@ -68,5 +71,6 @@ pub fn run(args: GatewayArgs, context: &Context, hooks: &Hooks) -> Outcome {
         Some(GatewayCommand::Probe(args)) => probe::run(&args, context),
         Some(GatewayCommand::Health(args)) => health::run(&args, context),
         Some(GatewayCommand::Call(args)) => call::run(&args, context),
+        Some(GatewayCommand::Resume(args)) => resume::run(&args, context),
     }
 }

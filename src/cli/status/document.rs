@@ -52,6 +52,7 @@ pub fn make(context: &Context, facts: &Facts<'_>) -> Value {
         "eventLoop": status.get("eventLoop").or_else(|| facts.reach.answer("health").and_then(|health| health.get("eventLoop"))),
         "configReload": of("configReload", Value::Null),
         "supervision": of("supervision", Value::Null),
+        "safeMode": of("safeMode", Value::Null),
         "uptimeMs": facts.reach.hello.as_ref().and_then(|hello| number(hello, "/snapshot/uptimeMs")),
     });
     for (key, method) in [("health", "health"), ("channels", "channels.status"), ("lastHeartbeat", "last-heartbeat")] {

@@ -124,6 +124,7 @@ fn overview(document: &Value, deep: bool) -> Vec<Vec<String>> {
         rows.push(("Last heartbeat", last.to_owned()));
     }
     rows.push(("Sessions", sessions_line(document)));
+    rows.extend(string(document, "/safeMode").map(|reason| ("Safe mode", reason.to_owned())));
     rows.extend(supervision(document).map(|text| ("Supervision", text)));
     rows.extend(reload(document).map(|text| ("Config reload", text)));
     rows.into_iter().map(|(item, value)| vec![item.to_owned(), value]).collect()

@@ -63,6 +63,7 @@ pub fn read(
         timeout_seconds: None,
         max_tokens: ["max_completion_tokens", "max_tokens"].iter().find_map(|name| body.get(*name)?.as_u64()),
         channel: Some(header(headers, &["x-openclaw-message-channel"]).unwrap_or("webchat").to_owned()),
+        resume: None,
         accepted_at: now,
     };
     let flag = |pointer: &str| body.pointer(pointer).and_then(Value::as_bool).unwrap_or(false);

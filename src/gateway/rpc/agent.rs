@@ -131,6 +131,7 @@ fn turn(call: &Call, request: &Agent, model: Option<String>) -> Result<Turn, Err
         timeout_seconds: request.timeout.filter(|seconds| *seconds > 0), // 0 sets no deadline of its own
         max_tokens: None,
         channel: Some(named.unwrap_or(DEFAULT_CHANNEL).to_owned()),
+        resume: None,
         accepted_at: now_ms(),
     })
 }
@@ -154,26 +155,29 @@ async fn name_session(call: &Call, key: &SessionKey, label: Option<String>) -> R
 
 async fn wait(call: Call) -> Result<Reply, ErrorShape> {
     let request: AgentWait = call.params()?;
-    let run_id = request.run_id.as_str();
+    let mut run_id = request.run_id.clone();
     let limit = Duration::from_millis(request.timeout_ms.unwrap_or(WAIT_MS));
     let directory = &call.services.context.directory;
     // more than a tokio timer can hold means for ever
     let deadline = Instant::now().checked_add(limit).unwrap_or_else(|| Instant::now() + Duration::from_secs(1 << 30));
-    if directory.get(run_id).is_none()
-        && let Some(ended) = run_end::stored(&call.services, run_id).await?
+    if directory.get(&run_id).is_none()
+        && let Some(known) = run_end::current(&call.services, &run_id).await?
     {
-        return Reply::of(&run_result::wait_result(run_id, &ended));
+        if let Some(ended) = run_end::recorded(&known) {
+            return Reply::of(&run_result::wait_result(&request.run_id, &ended));
+        }
+        run_id = known.run_id;
     }
     let ended = timeout_at(deadline, async {
         loop {
-            if let Some(ticket) = directory.get(run_id) {
+            if let Some(ticket) = directory.get(&run_id) {
                 return run_end::wait(&call.services, ticket).await;
             }
             sleep(LOOK_INTERVAL).await;
         }
     });
     match ended.await {
-        Ok(ended) => Reply::of(&run_result::wait_result(run_id, &*ended?)),
-        Err(_) => Reply::of(&run_result::still_going(run_id)),
+        Ok(ended) => Reply::of(&run_result::wait_result(&request.run_id, &*ended?)),
+        Err(_) => Reply::of(&run_result::still_going(&request.run_id)),
     }
 }

@@ -45,6 +45,7 @@ async fn send(call: Call) -> Result<Reply, ErrorShape> {
         timeout_seconds: chat_turn::seconds(request.timeout_ms),
         max_tokens: None,
         channel: Some(request.originating_channel.clone().unwrap_or_else(|| DEFAULT_CHANNEL.to_owned())),
+        resume: None,
         accepted_at: now_ms(),
     };
     match chat_turn::send(&call, &key, turn).await? {

@@ -60,7 +60,6 @@ pub fn seconds(ms: Option<u64>) -> Option<u64> {
 
 /// May a message go to this session now?
 pub async fn admit(call: &Call, key: &SessionKey) -> Result<(), ErrorShape> {
-    turns::refuse_while_draining(&call.services)?;
     let key = key.clone();
     let entry = call.services.context.store.read(move |db| lookup::entry(db, &key)).await.map_err(store_failed)?;
     match entry.and_then(|entry| entry.send_policy).as_deref() {

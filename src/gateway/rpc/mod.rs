@@ -21,6 +21,7 @@ mod devices;
 mod exec_approvals;
 #[cfg(feature = "fault-injection")]
 mod fault;
+mod inbox;
 mod logs;
 mod models;
 pub mod run_end;
@@ -82,6 +83,7 @@ const FAMILIES: &[&[Method]] = &[
     tools::METHODS,
     chat::METHODS,
     agent::METHODS,
+    inbox::METHODS,
     sessions::METHODS,
     devices::METHODS,
     exec_approvals::METHODS,

@@ -27,9 +27,13 @@ pub async fn wait(services: &Services, ticket: Ticket) -> Result<Arc<EndedRun>, 
 
 /// The end that the database knows; `None` for an unknown run and for one that is not over.
 pub async fn stored(services: &Services, run_id: &str) -> Result<Option<EndedRun>, ErrorShape> {
+    Ok(current(services, run_id).await?.as_ref().and_then(recorded))
+}
+
+/// The run with this id or, where that was cut off by a restart, the one that went on in its place.
+pub async fn current(services: &Services, run_id: &str) -> Result<Option<RunRecord>, ErrorShape> {
     let id = run_id.to_owned();
-    let record = services.context.store.read(move |db| runs::get(db, &id)).await.map_err(store_failed)?;
-    Ok(record.as_ref().and_then(recorded))
+    services.context.store.read(move |db| runs::current(db, &id)).await.map_err(store_failed)
 }
 
 /// A stored run as everybody was told of it when it ended; what it used is not stored. `None` when it is not over.

@@ -73,6 +73,7 @@ fn plain_turn(run_id: String, text: String) -> Turn {
         timeout_seconds: None,
         max_tokens: None,
         channel: Some(DEFAULT_CHANNEL.to_owned()),
+        resume: None,
         accepted_at: now_ms(),
     }
 }

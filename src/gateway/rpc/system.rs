@@ -28,6 +28,7 @@ pub const METHODS: &[Method] = &[
     Method::new("system-event", Access::Operator(Scope::Admin), |call| Box::pin(system_event(call))),
     Method::new("gateway.identity.get", READ, |call| Box::pin(identity(call))),
     Method::new("diagnostics.stability", READ, |call| Box::pin(stability(call))),
+    Method::new("gateway.resume", Access::Operator(Scope::Admin), |call| Box::pin(resume(call))),
 ];
 
 #[derive(Deserialize)]
@@ -49,6 +50,15 @@ async fn health(call: Call) -> Result<Reply, ErrorShape> {
 async fn system_presence(call: Call) -> Result<Reply, ErrorShape> {
     let list = call.services.presence.ask(ASK_LIMIT, PresenceMsg::List).await.map_err(unavailable)?;
     Reply::of(&list)
+}
+
+/// Takes the gateway out of safe mode: `{lifted}`.
+async fn resume(call: Call) -> Result<Reply, ErrorShape> {
+    let lifted = call.services.context.safe_mode.lift();
+    if lifted {
+        tracing::info!(target: "gateway", "safe mode lifted by an operator");
+    }
+    Ok(Reply::Value(json!({ "lifted": lifted })))
 }
 
 #[derive(Deserialize)]

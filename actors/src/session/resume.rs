@@ -1,0 +1,71 @@
+//! What becomes of a turn that was cut off: it is told as interrupted, and the agent goes on in a turn of its own.
+//!
+//! The message itself is in the transcript, with everything that was done for it; what was not finished is not. At most
+//! `MAX` times: a message that takes its gateway down each time ends there.
+
+use serde_json::{Value, json};
+
+use crate::run::message::{Resume, Turn, TurnKind};
+
+/// How often one message is taken up again.
+pub const MAX: u8 = 3;
+
+/// What the agent is told.
+const NOTICE: &str = "[System] The gateway was restarted while you were working on the last message; whatever you had not \
+                      finished was cut off. Go on from the conversation above and answer. Do not repeat what is done. A \
+                      tool call without a result may or may not have had its effect: look first, do it again only if it is missing.";
+
+/// The turn that goes on after this one. `None`: nobody waits for it any more, or it was tried often enough.
+pub fn after(turn: &Turn, now: i64) -> Option<Turn> {
+    if turn.kind == TurnKind::Http {
+        return None; // whoever asked saw the connection break, and asks again
+    }
+    let (of, attempt) = match &turn.resume {
+        Some(resume) => (resume.of.clone(), resume.attempt + 1),
+        None => (turn.run_id.clone(), 1),
+    };
+    if attempt > MAX {
+        return None;
+    }
+    Some(Turn {
+        run_id: uuid::Uuid::new_v4().to_string(),
+        text: NOTICE.to_owned(),
+        images: Vec::new(),
+        resume: Some(Resume { of, attempt }),
+        accepted_at: now,
+        ..turn.clone()
+    })
+}
+
+/// The turn that goes on after a dead one because somebody says so: counted from the start.
+pub fn again(turn: &Turn, now: i64) -> Option<Turn> {
+    let of = turn.resume.as_ref().map_or_else(|| turn.run_id.clone(), |resume| resume.of.clone());
+    after(&Turn { resume: None, run_id: of, ..turn.clone() }, now)
+}
+
+/// Marks a message of the transcript that no person wrote.
+pub fn provenance(resume: &Resume) -> Value {
+    json!({ "kind": "internal_system", "sourceTool": "gateway.restart", "resumes": resume.of, "attempt": resume.attempt })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_taken_up_three_times_and_never_for_a_lost_http_client() {
+        let turn: Turn = serde_json::from_value(
+            json!({ "runId": "r", "kind": "chat", "text": "hi", "acceptedAt": 1, "model": "p/m" }),
+        )
+        .unwrap();
+        let mut next = turn.clone();
+        for attempt in 1..=MAX {
+            next = after(&next, 5).unwrap();
+            assert_eq!(next.resume, Some(Resume { of: "r".into(), attempt }));
+            assert_eq!((next.model.as_deref(), next.accepted_at), (Some("p/m"), 5));
+            assert!(next.text.starts_with("[System]") && next.run_id != "r");
+        }
+        assert_eq!(after(&next, 5), None);
+        assert_eq!(after(&Turn { kind: TurnKind::Http, ..turn }, 5), None);
+    }
+}

@@ -1,0 +1,163 @@
+//! `inbox.*`: every message that was accepted, and what became of it.
+//!
+//! A row is *dead* when its turn was cut off too often to be taken up once more: it is kept, shown, and tried again when
+//! an operator says so.
+
+use jiff::Timestamp;
+use openclaw_actors::protocol::ErrorShape;
+use openclaw_actors::protocol::params::{self, Params, invalid};
+use openclaw_actors::protocol::scope::Scope;
+use openclaw_actors::run::message::{AbortCause, Turn};
+use openclaw_actors::session::{SessionKey, SessionMsg, resume};
+use openclaw_actors::store::runs::{self, Filter, RunRecord, RunState};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Access, Call, Method, Reply};
+use crate::gateway::services::store_failed;
+use crate::gateway::turns;
+
+/// Rows of one list.
+const LIMIT: u64 = 50;
+const LIMIT_MAX: u64 = 500;
+/// Characters of a message that a list shows.
+const SHOWN_CHARS: usize = 120;
+
+const READ: Access = Access::Operator(Scope::Read);
+const ADMIN: Access = Access::Operator(Scope::Admin);
+
+pub const METHODS: &[Method] = &[
+    Method::new("inbox.list", READ, |call| Box::pin(list(call))),
+    Method::new("inbox.get", READ, |call| Box::pin(get(call))),
+    Method::new("inbox.retry", ADMIN, |call| Box::pin(retry(call))),
+    Method::new("inbox.drop", ADMIN, |call| Box::pin(drop_item(call))),
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct List {
+    /// A state of a run, or `dead`.
+    state: Option<String>,
+    session_key: Option<String>,
+    limit: Option<u64>,
+}
+
+impl Params for List {
+    fn check(&self) -> Result<(), String> {
+        params::range("limit", self.limit, 1, LIMIT_MAX)
+    }
+}
+
+#[derive(Deserialize)]
+struct One {
+    id: String,
+}
+
+impl Params for One {}
+
+/// `{items, counts}`, newest first.
+async fn list(call: Call) -> Result<Reply, ErrorShape> {
+    let request: List = call.params()?;
+    let dead = request.state.as_deref() == Some("dead");
+    let state = match request.state.as_deref().filter(|_| !dead) {
+        None => None,
+        Some(word) => Some(RunState::parse(word).ok_or_else(|| {
+            invalid(
+                call.method,
+                "at /state: must be queued, running, done, failed, aborted, timeout, interrupted or dead",
+            )
+        })?),
+    };
+    let key = request.session_key.as_deref().map(|key| call.services.key(call.method, key)).transpose()?;
+    let filter = Filter { state, session_key: key.map(|key| key.as_str().to_owned()), dead };
+    let limit = u32::try_from(request.limit.unwrap_or(LIMIT)).unwrap_or(u32::MAX);
+    let read = move |db: &_| Ok((runs::list(db, &filter, limit)?, runs::counts(db)?));
+    let (rows, counts) = call.services.context.store.read(read).await.map_err(store_failed)?;
+    let items: Vec<Value> = rows.iter().map(|run| item(run, Some(SHOWN_CHARS))).collect();
+    let counts: serde_json::Map<String, Value> =
+        counts.into_iter().map(|(state, count)| (state, json!(count))).collect();
+    Ok(Reply::Value(json!({ "items": items, "counts": counts })))
+}
+
+/// `{item}` with the whole message, as far as it is kept.
+async fn get(call: Call) -> Result<Reply, ErrorShape> {
+    let run = one(&call).await?;
+    Ok(Reply::Value(json!({ "item": item(&run, None) })))
+}
+
+/// Has the agent go on with a dead one: `{ok, runId}`.
+async fn retry(call: Call) -> Result<Reply, ErrorShape> {
+    let run = one(&call).await?;
+    if !is_dead(&run) {
+        let state = run.state.as_str();
+        return Err(ErrorShape::invalid(format!("{} is {state}; only a dead one can be tried again", run.run_id)));
+    }
+    let unreadable = || ErrorShape::unavailable(format!("what was asked with {} cannot be read any more", run.run_id));
+    let turn: Turn = serde_json::from_str(&run.request).map_err(|_| unreadable())?;
+    let next = resume::again(&turn, Timestamp::now().as_millisecond()).ok_or_else(unreadable)?;
+    let next_id = next.run_id.clone();
+    let key = SessionKey::from_stored(run.session_key);
+    turns::submit(&call.services, &key, next, Some(call.client.owner())).await?;
+    let outcome = json!({ "reason": "interrupted", "resumedBy": next_id }).to_string();
+    bury(&call, run.run_id, RunState::Interrupted, outcome).await?;
+    Ok(Reply::Value(json!({ "ok": true, "runId": next_id })))
+}
+
+/// Takes a waiting message out of its queue, or a dead one off the list: `{ok, dropped}`.
+async fn drop_item(call: Call) -> Result<Reply, ErrorShape> {
+    let run = one(&call).await?;
+    let dropped = if is_dead(&run) {
+        let outcome = json!({ "reason": "dropped" }).to_string();
+        bury(&call, run.run_id, RunState::Aborted, outcome).await?
+    } else if run.state == RunState::Queued {
+        let key = SessionKey::from_stored(run.session_key);
+        let id = run.run_id;
+        let abort = |reply| SessionMsg::Abort { run_id: Some(id.clone()), cause: AbortCause::Rpc, reply };
+        !call.services.ask_session(&key, abort).await?.is_empty()
+    } else {
+        let state = run.state.as_str();
+        return Err(ErrorShape::invalid(format!(
+            "{} is {state}; only what waits or is dead can be dropped",
+            run.run_id
+        )));
+    };
+    Ok(Reply::Value(json!({ "ok": true, "dropped": dropped })))
+}
+
+async fn bury(call: &Call, run_id: String, state: RunState, outcome: String) -> Result<bool, ErrorShape> {
+    let write = move |db: &_| runs::bury(db, &run_id, state, &outcome);
+    call.services.context.store.write(write).await.map_err(store_failed)
+}
+
+async fn one(call: &Call) -> Result<RunRecord, ErrorShape> {
+    let One { id } = call.params()?;
+    let wanted = id.clone();
+    let found = call.services.context.store.read(move |db| runs::get(db, &wanted)).await.map_err(store_failed)?;
+    found.ok_or_else(|| {
+        ErrorShape::invalid(format!("unknown inbox item {id}; `openclaw inbox list` shows what there is"))
+    })
+}
+
+fn outcome(run: &RunRecord) -> Value {
+    run.outcome.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+fn is_dead(run: &RunRecord) -> bool {
+    run.state == RunState::Interrupted && run.kind != "http" && outcome(run)["resumedBy"].is_null()
+}
+
+/// A row; `chars` bounds the message. What was asked is kept until the turn is over, and of those that were cut off.
+fn item(run: &RunRecord, chars: Option<usize>) -> Value {
+    let request: Value = serde_json::from_str(&run.request).unwrap_or_default();
+    let outcome = outcome(run);
+    let text = request["text"].as_str().map(|text| match chars {
+        Some(chars) if text.chars().count() > chars => text.chars().take(chars).chain(['…']).collect(),
+        _ => text.to_owned(),
+    });
+    json!({
+        "id": run.run_id, "sessionKey": run.session_key, "sessionId": run.session_id, "kind": run.kind,
+        "state": run.state.as_str(), "dead": is_dead(run), "acceptedAt": run.accepted_at, "startedAt": run.started_at,
+        "endedAt": run.ended_at, "text": text, "resumes": request["resume"]["of"], "attempt": request["resume"]["attempt"],
+        "resumedBy": outcome["resumedBy"], "error": outcome["error"], "reason": outcome["reason"],
+    })
+}

@@ -1,0 +1,179 @@
+//! Stopping, restarting in place, coming back after crashes, and what a service manager is told.
+//!
+//! Compiled with the feature `fault-injection`, which lets a test wait less long for turns that do not end.
+
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::fake_provider::{FakeProvider, Script};
+use crate::harness::turn::{history, rest, say, send, text_of};
+use crate::harness::{Client, Gateway, SOON, eventually};
+use crate::{World, binary};
+
+const ANSWER: &str = "Hello from the fake provider.";
+const MAIN: &str = "agent:main:main";
+
+fn start(environment: &[(&str, &str)]) -> World {
+    let fake = FakeProvider::start();
+    let mut gateway = Gateway::prepare(binary(), &fake.base_url(), |config| config);
+    for (name, value) in environment {
+        gateway.place_mut().environment.push(((*name).to_owned(), (*value).to_owned()));
+    }
+    gateway.launch();
+    World { gateway, fake }
+}
+
+async fn streams(client: &mut Client) {
+    client.frame("a delta", SOON, |frame| frame["payload"]["state"] == "delta").await;
+}
+
+fn said(messages: &[Value], role: &str, text: &str) -> usize {
+    messages.iter().filter(|message| message["role"] == role && text_of(message).contains(text)).count()
+}
+
+#[tokio::test]
+async fn a_burst_during_the_stop_is_taken_and_answered_after_the_start() {
+    let world = start(&[("OPENCLAW_TEST_DRAIN_MS", "1500")]);
+    let mut client = world.client().await;
+    send(&mut client, "main", "[[script:endless]] talk").await;
+    streams(&mut client).await;
+    let pid = world.gateway.pid();
+    world.gateway.signal(Signal::SIGUSR1);
+    let shutdown = client.event("shutdown").await["payload"].clone();
+    assert_eq!(shutdown["reason"], "gateway restarting", "{shutdown}");
+    for n in 0..10 {
+        let key = format!("agent:main:s{}", n % 3);
+        let answer = client
+            .call(
+                "chat.send",
+                json!({ "sessionKey": key, "message": format!("burst <{n}>"), "idempotencyKey": format!("burst-{n}") }),
+            )
+            .await;
+        assert_eq!(answer["ok"], true, "{answer}");
+    }
+    assert_eq!(client.closed(SOON).await.code, 1012);
+
+    let url = world.gateway.ws();
+    let mut client = eventually("it is back", SOON, async || {
+        let url = url.clone();
+        tokio::spawn(async move { Client::connect(&url).await }).await.ok()
+    })
+    .await;
+    assert_eq!(world.gateway.pid(), pid, "the same process, begun again");
+    for n in 0..3 {
+        rest(&mut client, &format!("agent:main:s{n}")).await;
+    }
+    for n in 0..10 {
+        let messages = history(&mut client, &format!("agent:main:s{}", n % 3)).await;
+        assert_eq!(said(&messages, "user", &format!("burst <{n}>")), 1, "{n}: {messages:?}");
+        assert!(said(&messages, "assistant", ANSWER) > 0);
+    }
+    // The turn that was cut off goes on by itself.
+    rest(&mut client, MAIN).await;
+    let messages = history(&mut client, "main").await;
+    assert_eq!(said(&messages, "user", "[System] The gateway was restarted"), 1, "{messages:?}");
+    assert_eq!(said(&messages, "assistant", ANSWER), 1, "{messages:?}");
+}
+
+#[tokio::test]
+async fn a_restart_can_be_forbidden() {
+    let fake = FakeProvider::start();
+    let gateway =
+        Gateway::start_with(binary(), &fake.base_url(), |config| config.set("commands.restart", json!(false)));
+    let world = World { gateway, fake };
+    let mut client = world.client().await;
+    world.gateway.signal(Signal::SIGUSR1);
+    eventually("the refusal", SOON, async || world.gateway.stderr().contains("SIGUSR1 ignored").then_some(())).await;
+    assert_eq!(say(&mut client, "main", "still here").await, ANSWER);
+}
+
+#[tokio::test]
+async fn a_hang_up_reads_the_configuration_again() {
+    let mut world = start(&[]);
+    let mut client = world.client().await;
+    world.gateway.edit_config(|config| config.set("agents.defaults.maxConcurrent", json!(7)));
+    world.gateway.signal(Signal::SIGHUP);
+    let reload = client.event("config.reload").await["payload"].clone();
+    assert_eq!(reload["applied"], json!(["agents.defaults.maxConcurrent"]), "{reload}");
+    assert_eq!(say(&mut client, "main", "still here").await, ANSWER);
+}
+
+/// A message whose turn never survives: taken up three times, then it is dead, and nothing is lost.
+#[tokio::test]
+async fn after_three_crashes_nothing_begins_by_itself_and_a_message_that_kills_each_time_is_dead() {
+    let mut world = start(&[]);
+    let mut client = world.client().await;
+    let slow = |when: &str| Script { when: Some(when.into()), head_delay_ms: 60_000, ..Script::default() };
+    world.fake.push(slow("poison"));
+    let run = send(&mut client, "main", "poison").await;
+    for crash in 1..=4 {
+        if crash <= 3 {
+            world.fake.push(slow("[System] The gateway was restarted"));
+        }
+        world.gateway.kill9();
+        world.gateway.restart();
+        client = world.client().await;
+        let status = client.ask("status", json!({})).await;
+        assert_eq!(status["safeMode"].is_string(), crash >= 3, "crash {crash}: {}", status["safeMode"]);
+        if crash >= 3 {
+            let live = client.ask("inbox.list", json!({ "state": "running" })).await["items"].clone();
+            assert_eq!(live.as_array().unwrap().len(), 1, "what ran is as it was: {live}");
+            let resumed = world.gateway.cli(&["gateway", "resume"]);
+            assert!(resumed.stdout.contains("Safe mode lifted"), "{}{}", resumed.stdout, resumed.stderr);
+        }
+        if crash <= 3 {
+            eventually("it is taken up again", SOON, async || {
+                let items = client.ask("inbox.list", json!({ "state": "running" })).await["items"].clone();
+                let asked = world.fake.bodies_about("[System] The gateway was restarted").len();
+                (items[0]["attempt"] == crash && items[0]["resumes"] == run && asked == crash).then_some(())
+            })
+            .await;
+        }
+    }
+    let dead = eventually("it is given up", SOON, async || {
+        let items = client.ask("inbox.list", json!({ "state": "dead" })).await["items"].clone();
+        (!items.as_array()?.is_empty()).then(|| items[0].clone())
+    })
+    .await;
+    assert_eq!((&dead["dead"], &dead["attempt"], &dead["resumes"]), (&json!(true), &json!(3), &json!(run)));
+    let list = world.gateway.cli(&["inbox", "list", "--state", "dead"]);
+    assert!(list.stdout.contains(dead["id"].as_str().unwrap()), "{}", list.stdout);
+    assert_eq!(say(&mut client, "agent:main:other", "beside").await, ANSWER);
+
+    let retried = world.gateway.cli(&["inbox", "retry", dead["id"].as_str().unwrap(), "--json"]);
+    assert_eq!(retried.code, Some(0), "{}", retried.stderr);
+    rest(&mut client, MAIN).await;
+    assert_eq!(client.ask("inbox.list", json!({ "state": "dead" })).await["items"], json!([]));
+    assert_eq!(client.ask("agent.wait", json!({ "runId": run })).await["status"], "ok");
+    let messages = history(&mut client, "main").await;
+    assert_eq!((said(&messages, "user", "poison"), said(&messages, "assistant", ANSWER)), (1, 1), "{messages:?}");
+}
+
+#[tokio::test]
+async fn a_service_manager_is_told_of_start_life_and_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let heard = move || {
+        let mut text = [0u8; 256];
+        let length = socket.recv(&mut text).expect("a word in time");
+        String::from_utf8_lossy(&text[..length]).into_owned()
+    };
+    let mut world = start(&[("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "600000")]);
+    assert_eq!(heard().trim(), "READY=1");
+    assert_eq!(heard().trim(), "WATCHDOG=1");
+    assert_eq!(heard().trim(), "WATCHDOG=1");
+    world.gateway.signal(Signal::SIGTERM);
+    let last = loop {
+        match heard() {
+            word if word.trim() == "WATCHDOG=1" => {}
+            word => break word,
+        }
+    };
+    assert!(last.contains("STOPPING=1") && last.contains("EXTEND_TIMEOUT_USEC="), "{last}");
+    assert_eq!(world.gateway.ended(SOON).code, Some(0));
+}
