@@ -6,6 +6,8 @@ compile_error!("supervision needs unwinding: build with panic = \"unwind\"");
 pub mod config;
 pub mod devices;
 pub mod events;
+#[cfg(feature = "fault-injection")]
+pub mod fault;
 pub mod files;
 pub mod health;
 pub mod logs;

@@ -21,6 +21,8 @@ mod chat;
 mod cli;
 mod config_reload;
 mod crash;
+#[cfg(feature = "fault-injection")]
+mod crash_matrix;
 mod golden;
 mod handshake;
 mod http_openai;

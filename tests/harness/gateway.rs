@@ -201,6 +201,15 @@ impl Gateway {
         self.process.take().expect("a running gateway").wait(limit)
     }
 
+    /// Starts the gateway again if its process has ended by itself. Earlier ends are forgotten: no safe mode.
+    pub fn start_again_if_ended(&mut self) {
+        if self.process.as_mut().is_some_and(Process::has_ended) {
+            self.process = None;
+            let _ = std::fs::remove_file(self.place.state().join("boots.json")); // it may not be there yet
+            self.launch();
+        }
+    }
+
     /// Starts it again on the same port and directory, after `kill9` or `terminate`.
     pub fn restart(&mut self) -> Duration {
         self.launch()

@@ -3,10 +3,14 @@
 //! Everything that is appended is on disk before the run goes on. Texts of people are stored with a time stamp in front,
 //! which history views strip again.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::message::Turn;
 use super::prompt::stamp;
@@ -39,19 +43,45 @@ impl Conversation {
     }
 
     /// Appends messages in order, in one transaction.
+    ///
+    /// A store that fails is asked again for a while: the turn need not end because the database is opened anew. What is
+    /// there already, because only the answer was lost, is not appended twice.
     pub async fn append(&mut self, messages: Vec<Message>) -> Result<(), StoreError> {
-        let (id, stored) = (self.session_id.clone(), messages.clone());
-        self.store
-            .write(move |db| {
-                for message in &stored {
-                    append(db, &id, message)?;
-                }
-                Ok(())
-            })
-            .await?;
-        self.messages.extend(messages);
+        let ids: Arc<[String]> = messages.iter().map(|_| entry_id()).collect();
+        let messages: Arc<[Message]> = messages.into();
+        let until = Instant::now() + PATIENCE;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let (session, stored, ids) = (self.session_id.clone(), Arc::clone(&messages), Arc::clone(&ids));
+            let wrote = self.store.write(move |db| append_once(db, &session, &ids, &stored)).await;
+            match wrote {
+                Ok(()) => break,
+                Err(error @ StoreError::Refused(_)) => return Err(error),
+                Err(error) if Instant::now() + pause > until => return Err(error),
+                Err(error) => tracing::warn!(%error, "a step of a turn could not be stored yet"),
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.messages.extend(messages.iter().cloned());
         Ok(())
     }
+}
+
+/// How long a turn waits for a store that cannot write.
+const PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+fn append_once(db: &Connection, session_id: &str, ids: &[String], messages: &[Message]) -> Result<(), StoreError> {
+    if let Some(first) = ids.first()
+        && transcripts::contains(db, session_id, first)?
+    {
+        return Ok(());
+    }
+    for (id, message) in ids.iter().zip(messages) {
+        append_as(db, session_id, id, message)?;
+    }
+    Ok(())
 }
 
 /// Transcript lines as entries; a line that is not JSON becomes an unknown entry and says nothing to the model.
@@ -65,10 +95,14 @@ pub fn entries_of(lines: Vec<transcripts::Line>) -> Vec<TranscriptEntry> {
 /// Appends one message to the branch and returns the entry's id and its `seq`.
 pub fn append(db: &Connection, session_id: &str, message: &Message) -> Result<(String, i64), StoreError> {
     let id = entry_id();
-    let parent = transcripts::last_id(db, session_id)?;
-    let entry = TranscriptEntry::message(&id, parent, Timestamp::now().to_string(), message);
-    let seq = transcripts::append(db, session_id, &id, &entry.to_value().to_string())?;
+    let seq = append_as(db, session_id, &id, message)?;
     Ok((id, seq))
+}
+
+fn append_as(db: &Connection, session_id: &str, id: &str, message: &Message) -> Result<i64, StoreError> {
+    let parent = transcripts::last_id(db, session_id)?;
+    let entry = TranscriptEntry::message(id, parent, Timestamp::now().to_string(), message);
+    transcripts::append(db, session_id, id, &entry.to_value().to_string())
 }
 
 /// Eight hex digits, as the files of other versions have them.

@@ -141,7 +141,7 @@ impl SessionState {
         Ok(())
     }
 
-    fn load(&mut self, me: &Me) {
+    pub(super) fn load(&mut self, me: &Me) {
         let (store, key) = (self.context.store.clone(), self.key.clone());
         let session = me.clone();
         self.watchers.spawn("session-load", async move {
@@ -160,6 +160,9 @@ impl SessionState {
         let (running, queued): (Vec<RunRecord>, Vec<RunRecord>) =
             loaded.open.into_iter().partition(|run| run.state == RunState::Running);
         for run in queued {
+            if self.waiting.iter().any(|waiting| waiting.turn.run_id == run.run_id) {
+                continue; // it was read again, and has waited here all along
+            }
             match serde_json::from_str(&run.request) {
                 Ok(turn) => {
                     let _ = self.context.directory.register(&run.run_id, self.key.as_str(), run.accepted_at, None); // known: it has been waiting all along

@@ -225,8 +225,8 @@ fn wait(state: &mut SessionState, me: &Me, turn: Turn, steer: bool, reply: Admis
     let run = step::run_record(&state.key, &session_id, &turn, RunState::Queued, now_ms());
     let run_id = turn.run_id.clone();
     state.waiting.push_back(Waiting { turn, stored: false, steer, reply: Some(reply) });
-    let receipt = run.and_then(|run| state.submit(move |db| step::queue(db, &run)));
-    state.when_stored(me, receipt, move |stored| News::Queued { run_id, stored });
+    let work = run.map(|run| Arc::new(move |db: &_| step::queue(db, &run)));
+    state.insist(me, work, move |stored| News::Queued { run_id, stored });
 }
 
 /// A waiting turn is on disk, or it is not.
@@ -236,6 +236,8 @@ pub fn queued(state: &mut SessionState, run_id: &str, stored: Result<Option<RunR
     };
     match stored {
         Ok(None) => accepted_to_wait(state, place),
+        // It was stored before, and only the answer was lost.
+        Ok(Some(known)) if known.run_id == run_id && known.state == RunState::Queued => accepted_to_wait(state, place),
         Ok(Some(known)) => {
             let Some(waiting) = state.waiting.remove(place) else { return };
             state.forget_if_over(&waiting.turn.run_id, &known);

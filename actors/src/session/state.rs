@@ -130,6 +130,9 @@ pub struct Waiting {
     pub reply: Option<AdmissionReply>,
 }
 
+/// When a write is repeated whose answer did not come.
+const REPEATS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1)];
+
 impl SessionState {
     pub fn new(context: Arc<Context>, key: SessionKey) -> Self {
         let announcer = Announcer { events: context.events.clone(), key: key.clone() };
@@ -201,6 +204,41 @@ impl SessionState {
         });
     }
 
+    /// Hands a write to the store that is safe to repeat, and repeats it when the answer is lost or it did not go through:
+    /// whoever waits for it should not hear of a store that is being opened anew.
+    pub fn insist<T, F>(
+        &mut self,
+        me: &Me,
+        work: Result<Arc<F>, StoreError>,
+        news: impl FnOnce(Result<T, StoreError>) -> News + Send + 'static,
+    ) where
+        T: Send + 'static,
+        F: Fn(&rusqlite::Connection) -> Result<T, StoreError> + Send + Sync + 'static,
+    {
+        let debts = self.debts.list();
+        let work = work.map(|work| {
+            Arc::new(move |db: &rusqlite::Connection| {
+                debts.iter().try_for_each(|debt| debt(db))?;
+                work(db)
+            })
+        });
+        let first = work.clone().and_then(|work| self.context.store.submit(move |db| work(db)));
+        let (me, store) = (me.clone(), self.context.store.clone());
+        self.watchers.spawn("session-store", async move {
+            let mut stored = match first {
+                Ok(answer) => answer.await.unwrap_or(Err(StoreError::Restarting)),
+                Err(error) => Err(error),
+            };
+            for pause in REPEATS {
+                let (Err(StoreError::Restarting | StoreError::Sql(_)), Ok(work)) = (&stored, &work) else { break };
+                tokio::time::sleep(pause).await;
+                let work = Arc::clone(work);
+                stored = store.write(move |db| work(db)).await;
+            }
+            let _ = me.send_message(Mail::own(SessionMsg::News(news(stored)))); // gone: it reads the store when it is back
+        });
+    }
+
     /// A turn begins: its message goes to disk together with its run. `batch` is what it was made of, if it has waited.
     pub fn begin(&mut self, me: &Me, turn: Turn, reply: Option<AdmissionReply>, batch: Vec<Waiting>) {
         let queued = !batch.is_empty();
@@ -227,11 +265,11 @@ impl SessionState {
         let accepting = Accepting { turn, entry: entry.clone(), message: shown, reply, batch, new_session };
         self.phase = Phase::Accepting(Box::new(accepting));
         let key = self.key.clone();
-        let receipt = run.and_then(|run| {
+        let work = run.and_then(|run| {
             let begin = Begin { key, entry, run, queued, message, archive, merged, now };
-            self.submit(move |db| step::begin(db, &begin))
+            Ok(Arc::new(move |db: &_| step::begin(db, &begin)))
         });
-        self.when_stored(me, receipt, News::Accepted);
+        self.insist(me, work, News::Accepted);
     }
 
     /// The turn is on disk: its run starts.
@@ -245,9 +283,11 @@ impl SessionState {
                 return answer(reply, Ok(Admission::Known(Box::new(known))));
             }
             Err(error) if batch.is_empty() => {
-                self.phase = Phase::Idle;
                 self.context.directory.forget(&turn.run_id);
-                return answer(reply, Err(error.into()));
+                answer(reply, Err(error.into()));
+                // It may be on disk all the same; only reading tells.
+                self.phase = Phase::Loading;
+                return self.load(me);
             }
             Err(error) => {
                 self.phase = Phase::Idle;

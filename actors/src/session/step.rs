@@ -32,9 +32,12 @@ pub struct Begin {
 pub fn begin(db: &Connection, step: &Begin) -> Result<Option<RunRecord>, StoreError> {
     let session_id = &step.entry.session_id;
     if step.queued {
-        runs::start(db, &step.run.run_id, session_id, step.now)?;
+        if !runs::start(db, &step.run.run_id, session_id, step.now)? {
+            return Ok(None); // it has begun: only the answer was lost
+        }
     } else if let Some(known) = runs::accept(db, &step.run)? {
-        return Ok(Some(known));
+        let begun = known.run_id == step.run.run_id && known.state == RunState::Running;
+        return Ok((!begun || known.session_id != *session_id).then_some(known)); // begun: only the answer was lost
     }
     if let Some(old) = &step.archive {
         transcripts::archive(db, old, "reset", step.now)?;

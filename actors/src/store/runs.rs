@@ -123,11 +123,14 @@ fn resumed_by(run: &RunRecord) -> Option<String> {
     outcome.get("resumedBy")?.as_str().map(str::to_owned)
 }
 
-/// A queued run begins.
-pub fn start(db: &Connection, run_id: &str, session_id: &str, now: i64) -> Result<(), StoreError> {
-    db.prepare_cached("UPDATE runs SET state = 'running', session_id = ?2, started_at = ?3 WHERE run_id = ?1")?
+/// A queued run begins. Returns `false` for one that has begun already.
+pub fn start(db: &Connection, run_id: &str, session_id: &str, now: i64) -> Result<bool, StoreError> {
+    let changed = db
+        .prepare_cached(
+            "UPDATE runs SET state = 'running', session_id = ?2, started_at = ?3 WHERE run_id = ?1 AND state = 'queued'",
+        )?
         .execute(params![run_id, session_id, now])?;
-    Ok(())
+    Ok(changed > 0)
 }
 
 /// A run is over. The first end counts: returns whether this was it. What was asked is kept only of a run that was cut

@@ -33,6 +33,12 @@ pub fn append(db: &Connection, session_id: &str, entry_id: &str, body: &str) -> 
     Ok(statement.query_row(params![session_id, entry_id, body], |row| row.get(0))?)
 }
 
+/// Is there an entry with this id?
+pub fn contains(db: &Connection, session_id: &str, entry_id: &str) -> Result<bool, StoreError> {
+    let mut query = db.prepare_cached("SELECT 1 FROM entries WHERE session_id = ?1 AND entry_id = ?2")?;
+    Ok(query.exists(params![session_id, entry_id])?)
+}
+
 /// The id of the last line: the parent of the next one.
 pub fn last_id(db: &Connection, session_id: &str) -> Result<Option<String>, StoreError> {
     let mut query =

@@ -33,6 +33,11 @@ pub fn serve(db: &mut Connection, queue: &mut Receiver<Box<dyn Job>>, settled: i
                 Err(_) => break,
             }
         }
+        #[cfg(feature = "fault-injection")]
+        if crate::fault::acknowledges_early() {
+            commit_late(db, std::mem::take(&mut batch));
+            continue;
+        }
         let mut full = None;
         let outcome = commit(db, &mut batch, &mut full);
         settled(full.map_or_else(|| outcome.clone(), Err));
@@ -44,6 +49,8 @@ pub fn serve(db: &mut Connection, queue: &mut Receiver<Box<dyn Job>>, settled: i
 
 /// `full` is left with the error of a job that found no room, or a file that must not be written.
 fn commit(db: &mut Connection, batch: &mut [Box<dyn Job>], full: &mut Option<StoreError>) -> Result<(), StoreError> {
+    #[cfg(feature = "fault-injection")]
+    crate::fault::commit(crate::fault::Stage::Before)?;
     let mut group = db.transaction()?;
     for job in batch.iter_mut() {
         let savepoint = group.savepoint()?;
@@ -59,6 +66,26 @@ fn commit(db: &mut Connection, batch: &mut [Box<dyn Job>], full: &mut Option<Sto
             }
         }
     }
+    #[cfg(feature = "fault-injection")]
+    crate::fault::commit(crate::fault::Stage::Between)?;
     group.commit()?;
+    #[cfg(feature = "fault-injection")]
+    crate::fault::commit(crate::fault::Stage::After)?;
     Ok(())
+}
+
+/// What must never be: everybody is told before anything is on disk.
+#[cfg(feature = "fault-injection")]
+fn commit_late(db: &mut Connection, mut batch: Vec<Box<dyn Job>>) {
+    let Ok(group) = db.transaction() else { return };
+    for job in &mut batch {
+        let _ = job.run(&group); // the job keeps its own error
+    }
+    for job in batch {
+        job.settle(Ok(()));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    if let Err(error) = group.commit() {
+        tracing::error!(%error, "what was acknowledged is lost");
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! Compiled only with the feature `fault-injection`; no program that people run has it.
 
+use openclaw_actors::fault::{self, Plan};
 use openclaw_actors::protocol::ErrorShape;
 use openclaw_actors::protocol::params::Params;
 use openclaw_actors::protocol::scope::Scope;
@@ -14,8 +15,32 @@ use serde_json::json;
 
 use super::{Access, Call, Method, Reply, tree};
 
-pub const METHODS: &[Method] =
-    &[Method::new("test.fault", Access::Operator(Scope::Admin), |call| Box::pin(fault(call))).hidden()];
+const ADMIN: Access = Access::Operator(Scope::Admin);
+
+pub const METHODS: &[Method] = &[
+    Method::new("test.fault", ADMIN, |call| Box::pin(hit(call))).hidden(),
+    Method::new("test.store", ADMIN, |call| Box::pin(store(call))).hidden(),
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TestStore {
+    /// The commit that goes wrong.
+    plan: Option<Plan>,
+    /// Whether writes are acknowledged before they are on disk.
+    acknowledge_early: Option<bool>,
+}
+
+impl Params for TestStore {}
+
+/// `{commits}`: how many there were since the last call.
+async fn store(call: Call) -> Result<Reply, ErrorShape> {
+    let request: TestStore = call.params()?;
+    if let Some(on) = request.acknowledge_early {
+        fault::acknowledge_early(on);
+    }
+    Ok(Reply::Value(json!({ "commits": fault::arm(request.plan) })))
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -29,7 +54,7 @@ struct TestFault {
 impl Params for TestFault {}
 
 /// `{hit}`: whether there was something to hit. A connection may end before it has its answer.
-async fn fault(call: Call) -> Result<Reply, ErrorShape> {
+async fn hit(call: Call) -> Result<Reply, ErrorShape> {
     let request: TestFault = call.params()?;
     let overview = &call.services.context.overview;
     let hit = if let Some(key) = &request.session_key {
