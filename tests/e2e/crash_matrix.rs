@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::World;
 use crate::fake_provider::Script;
+use crate::harness::scorecard::Score;
 use crate::harness::turn::{history, text_of};
 use crate::harness::{Client, SOON, eventually};
 
@@ -133,6 +134,9 @@ async fn one(commit: u64, stage: &str, action: &str) {
 async fn all(action: &'static str) {
     let commits = commits().await;
     assert!(commits >= 6, "a turn with tools and a waiting message has more than {commits} commits");
+    let mut score =
+        Score::new("acknowledged messages are kept and answered once", format!("{action} at each write of a turn"));
+    score.ran(commits * STAGES.len() as u64);
     let points = (1..=commits).flat_map(|commit| STAGES.map(|stage| (commit, stage)));
     futures::stream::iter(points).for_each_concurrent(4, |(commit, stage)| one(commit, stage, action)).await;
 }
@@ -145,6 +149,11 @@ async fn an_end_of_the_process_at_any_write_loses_nothing_and_answers_nothing_tw
 #[tokio::test]
 async fn a_panic_at_any_write_loses_nothing_and_answers_nothing_twice() {
     all("panic").await;
+}
+
+#[tokio::test]
+async fn a_disk_that_takes_its_time_at_any_write_loses_nothing_and_answers_nothing_twice() {
+    all("hang").await;
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fake_provider::FakeProvider;
+use crate::harness::scorecard::Score;
 use crate::harness::turn::{end_of, rest, say, send};
 use crate::harness::{Client, Gateway, SOON, eventually};
 use crate::{World, binary};
@@ -179,9 +180,15 @@ async fn hit(row: &Row, fault: &str) {
     assert!(world.gateway.is_healthy(), "{what}");
 }
 
+fn fault_name(fault: &str) -> String {
+    format!("{fault} in each kind of actor")
+}
+
 /// Four gateways at a time.
 async fn all(fault: &'static str) {
     use futures::StreamExt;
+    let mut score = Score::new("a failure stays where it happens, and is mended within 100 ms", fault_name(fault));
+    score.ran(ROWS.len() as u64);
     futures::stream::iter(ROWS).for_each_concurrent(4, |row| hit(row, fault)).await;
 }
 

@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::fake_provider::{FakeProvider, Script};
+use crate::harness::scorecard::Score;
 use crate::harness::turn::{history, rest, say, send, text_of};
 use crate::harness::{Client, Gateway, SOON, eventually};
 use crate::{World, binary};
@@ -36,6 +37,8 @@ fn said(messages: &[Value], role: &str, text: &str) -> usize {
 
 #[tokio::test]
 async fn a_burst_during_the_stop_is_taken_and_answered_after_the_start() {
+    let mut score = Score::new("nothing is refused while the gateway goes down", "a burst during the drain");
+    score.ran(10);
     let world = start(&[("OPENCLAW_TEST_DRAIN_MS", "1500")]);
     let mut client = world.client().await;
     send(&mut client, "main", "[[script:endless]] talk").await;
@@ -104,6 +107,8 @@ async fn a_hang_up_reads_the_configuration_again() {
 /// A message whose turn never survives: taken up three times, then it is dead, and nothing is lost.
 #[tokio::test]
 async fn after_three_crashes_nothing_begins_by_itself_and_a_message_that_kills_each_time_is_dead() {
+    let mut score = Score::new("a message that kills is given up after three tries, and kept", "kill -9 in each try");
+    score.ran(4);
     let mut world = start(&[]);
     let mut client = world.client().await;
     let slow = |when: &str| Script { when: Some(when.into()), head_delay_ms: 60_000, ..Script::default() };

@@ -23,6 +23,7 @@ mod config_reload;
 mod crash;
 #[cfg(feature = "fault-injection")]
 mod crash_matrix;
+mod crash_random;
 mod golden;
 mod handshake;
 mod http_openai;

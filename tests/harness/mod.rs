@@ -9,6 +9,7 @@ pub mod device;
 pub mod gateway;
 pub mod http;
 pub mod process;
+pub mod scorecard;
 pub mod turn;
 
 use std::time::Duration;

@@ -173,6 +173,8 @@ impl SessionState {
                 }
             }
         }
+        // What goes on with an interrupted turn comes before what was said after that one.
+        self.waiting.make_contiguous().sort_by_key(|waiting| waiting.turn.resume.is_none());
         if !running.is_empty() {
             self.interrupt(me, running);
         }

@@ -265,9 +265,9 @@ impl SessionState {
         let accepting = Accepting { turn, entry: entry.clone(), message: shown, reply, batch, new_session };
         self.phase = Phase::Accepting(Box::new(accepting));
         let key = self.key.clone();
-        let work = run.and_then(|run| {
+        let work = run.map(|run| {
             let begin = Begin { key, entry, run, queued, message, archive, merged, now };
-            Ok(Arc::new(move |db: &_| step::begin(db, &begin)))
+            Arc::new(move |db: &_| step::begin(db, &begin))
         });
         self.insist(me, work, News::Accepted);
     }
