@@ -11,6 +11,7 @@ pub mod fault;
 pub mod files;
 pub mod health;
 pub mod logs;
+pub mod metrics;
 pub mod model;
 pub mod presence;
 pub mod protocol;

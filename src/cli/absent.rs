@@ -17,7 +17,6 @@ const ABSENT: &[&str] = &[
     "gateway diagnostics",
     "gateway suspend",
     "gateway auth-token",
-    "metrics",
     "routing",
     // setting up
     "onboard",

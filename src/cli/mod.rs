@@ -17,6 +17,7 @@ mod inbox;
 mod keys;
 pub mod listeners;
 mod logs;
+mod metrics;
 mod models;
 mod output;
 mod rpc;
@@ -109,6 +110,7 @@ pub enum Command {
     Logs(logs::LogsArgs),
     Tree(tree::TreeArgs),
     Inbox(inbox::InboxArgs),
+    Metrics(metrics::MetricsArgs),
     Doctor(doctor::DoctorArgs),
     Agent(agent::AgentArgs),
     Sessions(sessions::SessionsArgs),
@@ -152,6 +154,7 @@ fn dispatch(command: Command, context: &Context, hooks: &Hooks) -> Outcome {
         Command::Logs(args) => logs::run(&args, context),
         Command::Tree(args) => tree::run(&args, context),
         Command::Inbox(args) => inbox::run(&args, context),
+        Command::Metrics(args) => metrics::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Agent(args) => agent::run(&args, context),
         Command::Sessions(args) => sessions::run(&args, context, hooks),
@@ -172,6 +175,7 @@ impl Command {
             Self::Logs(args) => args.rpc.json,
             Self::Tree(args) => args.json(),
             Self::Inbox(args) => args.json(),
+            Self::Metrics(args) => args.rpc.json,
             Self::Doctor(args) => args.json,
             Self::Agent(args) => args.rpc.json,
             Self::Sessions(args) => args.json(),

@@ -12,6 +12,7 @@ mod http;
 mod listener;
 mod lock;
 mod logging;
+mod metrics;
 pub mod offline;
 mod rpc;
 mod service_manager;
@@ -81,6 +82,7 @@ async fn live(options: RunOptions) -> Result<End, Failure> {
     let port = sockets.port;
     let log = logging::init(&options)?;
     logging::note_panics();
+    metrics::start();
     offline::take_over(&options.paths, &key_rules(&options.snapshot.settings))?;
     let mut signals = stop::Signals::listen().map_err(|error| Failure::error(error.to_string()))?;
     let made_up = boot::made_up_token(&options);

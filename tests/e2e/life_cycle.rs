@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::fake_provider::{FakeProvider, Script};
 use crate::harness::scorecard::Score;
-use crate::harness::turn::{history, rest, say, send, text_of};
+use crate::harness::turn::{end_of, history, rest, say, send, text_of};
 use crate::harness::{Client, Gateway, SOON, eventually};
 use crate::{World, binary};
 
@@ -155,6 +155,34 @@ async fn after_three_crashes_nothing_begins_by_itself_and_a_message_that_kills_e
     assert_eq!(client.ask("agent.wait", json!({ "runId": run })).await["status"], "ok");
     let messages = history(&mut client, "main").await;
     assert_eq!((said(&messages, "user", "poison"), said(&messages, "assistant", ANSWER)), (1, 1), "{messages:?}");
+}
+
+/// A model that says nothing any more must not hold up what was said after it.
+#[tokio::test]
+async fn a_session_that_is_stuck_is_told_of_and_freed() {
+    let fake = FakeProvider::start();
+    let mut gateway = Gateway::prepare(binary(), &fake.base_url(), |config| {
+        config
+            .set("messages.queue.mode", json!("followup"))
+            .set("diagnostics.stuckSessionWarnMs", json!(400))
+            .set("diagnostics.stuckSessionAbortMs", json!(1200))
+    });
+    gateway.place_mut().environment.push(("OPENCLAW_TEST_CHECK_MS".into(), "200".into()));
+    gateway.launch();
+    let world = World { gateway, fake };
+    let mut client = world.client().await;
+    let stuck = send(&mut client, "main", "[[script:hang-mid]] nothing more").await;
+    streams(&mut client).await;
+    let waiting = send(&mut client, "main", "behind it").await;
+    let end = end_of(&mut client, &stuck, SOON).await;
+    assert_eq!((&end["state"], &end["stopReason"]), (&json!("aborted"), &json!("timeout")), "{end}");
+    assert_eq!(end_of(&mut client, &waiting, SOON).await["state"], "final");
+    let told = world.gateway.stderr();
+    assert!(told.contains("makes no progress") && told.contains("its run is ended"), "{told}");
+    // One that says something now and then is left alone, however long it takes.
+    let slow = send(&mut client, "main", "[[script:slow]] count").await;
+    send(&mut client, "main", "behind it as well").await;
+    assert_eq!(end_of(&mut client, &slow, SOON).await["state"], "final");
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ mod isolation;
 mod isolation_matrix;
 #[cfg(feature = "fault-injection")]
 mod life_cycle;
+mod metrics;
 mod profiles;
 mod provider_errors;
 mod rpc;

@@ -41,6 +41,8 @@ pub const IN_SETTINGS: &[&str] = &[
     "gateway.reload.debounceMs",
     "gateway.reload.deferralTimeoutMs",
     "commands.restart",
+    "diagnostics.stuckSessionWarnMs",
+    "diagnostics.stuckSessionAbortMs",
     "gateway.http.allowedHosts",
     "gateway.http.endpoints.chatCompletions.enabled",
     "gateway.http.endpoints.chatCompletions.maxBodyBytes",

@@ -22,6 +22,23 @@ pub struct Settings {
     pub tools: Tools,
     pub performance: Performance,
     pub commands: Commands,
+    pub diagnostics: Diagnostics,
+}
+
+/// `diagnostics.*`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Diagnostics {
+    /// A run without progress and with messages behind it is told of after so many milliseconds.
+    pub stuck_session_warn_ms: u64,
+    /// And ended after so many.
+    pub stuck_session_abort_ms: u64,
+}
+
+impl Default for Diagnostics {
+    fn default() -> Self {
+        Self { stuck_session_warn_ms: 120_000, stuck_session_abort_ms: 600_000 }
+    }
 }
 
 /// `commands.*`

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 
 use super::message::{AbortCause, Outcome, RunEnd, RunMsg, Turn};
+use super::pulse::Pulse;
 use super::steering::{self, Steering};
 use super::stream::{RunStream, now_ms};
 use super::turn::{self, Progress, TurnArgs};
@@ -17,6 +18,8 @@ use crate::supervision::task::{self, Task, TaskEnd};
 /// What a run is started with.
 pub struct RunArgs {
     pub turn: TurnArgs,
+    /// Where its progress is seen.
+    pub pulse: Pulse,
     /// Hands the end to the session.
     pub report: Report,
 }
@@ -50,7 +53,7 @@ impl Actor for RunActor {
         let (abort, aborted) = watch::channel(None);
         let (steering, steered) = steering::channel();
         let span = tracing::info_span!("run", run = %args.turn.turn.run_id, session = %args.turn.key);
-        let work = drive(args.turn, aborted, steered).instrument(span);
+        let work = drive(args.turn, args.pulse, aborted, steered).instrument(span);
         let task = task::spawn_reporting("run", work, move |end| {
             let ended = match end {
                 TaskEnd::Done(end) => Ok(Box::new(end)),
@@ -94,9 +97,14 @@ impl Actor for RunActor {
 }
 
 /// Runs the turn until it ends, is aborted, or has taken too long.
-async fn drive(args: TurnArgs, aborted: watch::Receiver<Option<AbortCause>>, mut steering: Steering) -> RunEnd {
+async fn drive(
+    args: TurnArgs,
+    pulse: Pulse,
+    aborted: watch::Receiver<Option<AbortCause>>,
+    mut steering: Steering,
+) -> RunEnd {
     let context = Arc::clone(&args.context);
-    let mut stream = RunStream::new(context.events.clone(), &args.turn.run_id, args.key.as_str());
+    let mut stream = RunStream::new(context.events.clone(), &args.turn.run_id, args.key.as_str()).with_pulse(pulse);
     stream.started(now_ms()).await;
     let mut progress = Progress::new(stream);
     let limit =

@@ -49,6 +49,7 @@ impl Lane {
         let _waiting = Waiting::count(&inner.waiting);
         let since = Instant::now();
         let permit = Arc::clone(&inner.permits).acquire_owned().await.ok()?;
+        crate::metrics::lane_wait(inner.name, since.elapsed());
         if since.elapsed() > SLOW {
             tracing::warn!(
                 "lane wait exceeded: lane={} waitedMs={} queueAhead={}",

@@ -10,6 +10,7 @@ pub mod lane;
 pub mod message;
 pub mod models;
 pub mod prompt;
+pub mod pulse;
 pub mod safe_mode;
 mod sentinel;
 mod steering;

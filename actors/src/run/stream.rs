@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::pulse::Pulse;
 use super::sentinel;
 use crate::events::{Audience, Event, Events, EventsMsg};
 use crate::protocol::agent::{AgentEvent, AgentStream, FallbackStep, Item, Lifecycle, ToolPhase};
@@ -43,6 +44,7 @@ pub struct RunStream {
     replaces: bool,
     thinking: String,
     tools: Vec<(String, i64)>,
+    pulse: Pulse,
 }
 
 impl RunStream {
@@ -62,7 +64,18 @@ impl RunStream {
             replaces: false,
             thinking: String::new(),
             tools: Vec::new(),
+            pulse: Pulse::default(),
         }
+    }
+
+    /// The same stream, whose progress is seen in this pulse.
+    pub fn with_pulse(mut self, pulse: Pulse) -> Self {
+        self.pulse = pulse;
+        self
+    }
+
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// Number of the last `agent` event.
@@ -86,6 +99,7 @@ impl RunStream {
 
     /// A new model message begins; the chat text goes on.
     pub fn begin_message(&mut self) {
+        self.pulse.beat();
         self.message_text.clear();
         self.message_sent = 0;
         self.thinking.clear();
@@ -101,6 +115,7 @@ impl RunStream {
     }
 
     pub async fn text(&mut self, delta: &str) {
+        self.pulse.beat();
         if self.message_text.is_empty() && !self.chat_text.is_empty() && !delta.is_empty() {
             self.chat_text.push_str("\n\n");
         }
@@ -115,6 +130,7 @@ impl RunStream {
     }
 
     pub async fn thinking(&mut self, delta: &str) {
+        self.pulse.beat();
         self.thinking.push_str(delta);
         let stream = AgentStream::Thinking { text: self.thinking.clone(), delta: delta.to_owned() };
         self.agent(stream).await;
@@ -161,6 +177,7 @@ impl RunStream {
     }
 
     pub async fn tool_started(&mut self, id: &str, name: &str, arguments: &Value) {
+        self.pulse.beat();
         let (name_owned, tool_call_id) = (name.to_owned(), id.to_owned());
         self.tool(ToolPhase::Start { name: name_owned, tool_call_id, args: arguments.clone() }).await;
         self.tools.push((id.to_owned(), now_ms()));
@@ -168,6 +185,7 @@ impl RunStream {
     }
 
     pub async fn tool_ended(&mut self, id: &str, name: &str, is_error: bool, result: Value) {
+        self.pulse.beat();
         let (name_owned, tool_call_id) = (name.to_owned(), id.to_owned());
         self.tool(ToolPhase::Result { name: name_owned, tool_call_id, is_error, result }).await;
         self.item(id, name, "end", if is_error { "failed" } else { "completed" }, Some(now_ms())).await;

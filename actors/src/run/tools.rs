@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::stream::{RunStream, now_ms};
 use super::turn::TurnArgs;
+use crate::metrics;
 use crate::model::message::{ToolCall, ToolResultMessage};
 use crate::tools::{ToolContext, ToolOutcome, Toolbox};
 
@@ -52,8 +54,16 @@ pub async fn run_batch(
                 misses.count(&call.name);
             }
         }
-        let mut running: FuturesOrdered<_> =
-            batch.iter().map(|call| toolbox.call(&context, &call.name, &call.arguments)).collect();
+        let mut running: FuturesOrdered<_> = batch
+            .iter()
+            .map(async |call| {
+                let since = Instant::now();
+                let outcome = toolbox.call(&context, &call.name, &call.arguments).await;
+                let name = if toolbox.has(&call.name) { &call.name } else { "unknown" };
+                metrics::tool_execution(name, outcome.is_error, since.elapsed());
+                outcome
+            })
+            .collect();
         for call in batch {
             let outcome =
                 running.next().await.unwrap_or_else(|| ToolOutcome::error(&call.name, "the tool did not run"));

@@ -19,6 +19,7 @@ use super::sentinel;
 use super::steering::Steering;
 use super::stream::{RunStream, now_ms};
 use super::tools;
+use crate::metrics;
 use crate::model::error::{FailureClass, ModelError};
 use crate::model::failover::{self, CandidateFailure, FailedTurn, Step};
 use crate::model::history;
@@ -124,7 +125,10 @@ pub async fn run(args: &TurnArgs, progress: &mut Progress, steering: &mut Steeri
 
 async fn converse(args: &TurnArgs, progress: &mut Progress, steering: &mut Steering) -> Result<(), Failure> {
     let context = &args.context;
-    let _permit = context.lanes.main.enter().await.ok_or(Failure::Overloaded)?;
+    progress.stream.pulse().stand_in_line(true);
+    let permit = context.lanes.main.enter().await;
+    progress.stream.pulse().stand_in_line(false);
+    let _permit = permit.ok_or(Failure::Overloaded)?;
     let candidates = context.models.candidates(&wish(args)).await.map_err(Failure::NoModel)?;
     let toolbox = context.toolbox();
     let specs = toolbox.specs();
@@ -262,7 +266,11 @@ impl Ask<'_> {
         progress.facts.context_window = candidate.target.context_window;
         let mut retries = 0;
         loop {
-            let error = match self.call(candidate, &mut progress.stream).await {
+            let since = Instant::now();
+            let called = self.call(candidate, &mut progress.stream).await;
+            let (target, class) = (&candidate.target, called.as_ref().err().map(|error| error.class().reason()));
+            metrics::model_call(&target.provider, &target.model, &target.api, class, since.elapsed());
+            let error = match called {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };

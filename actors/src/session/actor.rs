@@ -13,6 +13,7 @@ use super::key::SessionKey;
 use super::message::{Loaded, News, SessionMsg};
 use super::state::{Me, Phase, RETRY, SessionState, Waiting};
 use super::{requests, resume, step};
+use crate::metrics;
 use crate::run::context::Context;
 use crate::run::message::{FailureKind, Outcome, RunEnd, Turn, TurnKind};
 use crate::run::stream::now_ms;
@@ -188,6 +189,7 @@ impl SessionState {
         entry.ended_at = Some(now);
         entry.aborted_last_run = Some(true);
         let resumed: Vec<Option<Turn>> = runs.iter().map(|run| resumes(run, now)).collect();
+        resumed.iter().for_each(|next| metrics::session_recovery(next.is_some()));
         let rows = resumed.iter().map(|turn| self.queued_row(turn.as_ref()?, &entry, now));
         let step = step::Interrupt {
             key: self.key.clone(),

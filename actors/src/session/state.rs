@@ -17,11 +17,13 @@ use super::queue::Overflow;
 use super::requests;
 use super::resume;
 use super::step::{self, Begin, End};
+use crate::metrics;
 use crate::protocol::session::RunStatus;
 use crate::run::actor::{self as run_actor, RunArgs};
 use crate::run::context::Context;
 use crate::run::conversation;
 use crate::run::message::{AbortCause, EndedRun, Outcome, RunEnd, RunMsg, Turn, TurnKind};
+use crate::run::pulse::Pulse;
 use crate::run::stream::now_ms;
 use crate::run::turn::TurnArgs;
 use crate::store::StoreError;
@@ -91,6 +93,10 @@ pub struct Running {
     pub address: Address<RunMsg>,
     /// Number of the last time it did.
     pub asked: u32,
+    /// When it made progress last.
+    pub pulse: Pulse,
+    /// Somebody has been told that it makes none.
+    pub warned: bool,
     pub started_at: i64,
     /// Messages that were steered into it.
     pub steered: Vec<Turn>,
@@ -327,14 +333,24 @@ impl SessionState {
             let _ = session.send_message(Mail::own(SessionMsg::News(news))); // gone: it reads the store when it is back
         });
         let args = TurnArgs { context: Arc::clone(&self.context), key: self.key.clone(), entry, turn: turn.clone() };
-        match run_actor::spawn(RunArgs { turn: args, report }, me.get_cell()).await {
+        let pulse = Pulse::default();
+        match run_actor::spawn(RunArgs { turn: args, pulse: pulse.clone(), report }, me.get_cell()).await {
             Ok(actor) => {
                 self.context.directory.begun(&turn.run_id);
                 let address = Address::new("run", 1);
                 address.publish(actor.clone());
                 self.check_run_later(me, &turn.run_id);
-                let (steered, aborting) = (Vec::new(), false);
-                let running = Running { turn, actor, address, asked: 0, started_at, steered, aborting };
+                let running = Running {
+                    turn,
+                    actor,
+                    address,
+                    asked: 0,
+                    pulse,
+                    warned: false,
+                    started_at,
+                    steered: Vec::new(),
+                    aborting: false,
+                };
                 self.phase = Phase::Running(Box::new(running));
             }
             Err(error) => {
@@ -362,6 +378,27 @@ impl SessionState {
         running.asked = running.asked.wrapping_add(1);
         running.address.ping(running.asked);
         self.check_run_later(me, run_id);
+        self.watch_progress(run_id);
+    }
+
+    /// A run that makes no progress while others wait behind it is told of, and at last ended, so that they get their turn.
+    fn watch_progress(&mut self, run_id: &str) {
+        let limits = self.context.config.load().settings.diagnostics;
+        let queued = self.waiting.len();
+        let Phase::Running(running) = &mut self.phase else { return };
+        let silent = running.pulse.silent_for();
+        if queued == 0 || silent < Duration::from_millis(limits.stuck_session_warn_ms) {
+            return;
+        }
+        let (key, age_ms, silent_ms) = (&self.key, now_ms() - running.started_at, silent.as_millis());
+        if silent >= Duration::from_millis(limits.stuck_session_abort_ms) {
+            tracing::error!(session = %key, run = %run_id, age_ms, silent_ms, queued, "session stuck: its run is ended");
+            metrics::session_stuck("aborted");
+            self.abort_run(AbortCause::Timeout);
+        } else if !std::mem::replace(&mut running.warned, true) {
+            tracing::warn!(session = %key, run = %run_id, age_ms, silent_ms, queued, "session stuck: its run makes no progress");
+            metrics::session_stuck("warned");
+        }
     }
 
     /// A run is over: what it did goes to disk.
@@ -433,6 +470,8 @@ impl SessionState {
                 }
             }
         };
+        let took = Duration::from_millis(u64::try_from(now_ms() - started_at).unwrap_or(0));
+        metrics::run_completed(&turn, &outcome, &end.facts, took);
         self.phase = Phase::Idle;
         self.announcer.run_ended(&turn.run_id, &outcome, started_at, end.facts.seq);
         self.announcer.forget_run(&turn.run_id);

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::SESSIONS;
 use crate::events::{Event, Events, EventsMsg};
+use crate::metrics;
 use crate::run::directory::Directory;
 use crate::run::stream::now_ms;
 use crate::supervision::machine;
@@ -75,6 +76,7 @@ impl Overview {
 
     pub fn note(&self, news: &News<'_>) {
         news.log();
+        metrics::child(news);
         let mut counts = self.failures.entry(news.kind).or_default();
         match news.event {
             machine::Event::Started if news.generation > 1 => counts.restarts += 1,

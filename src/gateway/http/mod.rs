@@ -5,6 +5,7 @@ mod auth;
 mod chat_completions;
 mod completion_request;
 mod completion_stream;
+mod diagnostics;
 mod endpoints;
 mod live_run;
 mod models;
@@ -40,6 +41,9 @@ async fn handle(services: Arc<Services>, peer: SocketAddr, request: Request<Body
     match request.uri().path() {
         "/health" | "/healthz" => probes::live(request.method()),
         "/ready" | "/readyz" => probes::ready(&services, peer, request.method(), request.headers()).await,
+        "/api/diagnostics/prometheus" => {
+            diagnostics::prometheus(&services, peer, request.method(), request.headers()).await
+        }
         "/startupz" => probes::started(&services, request.method()),
         path if path.starts_with("/v1/") => endpoints::handle(services, peer, request).await,
         _ => answer::text(StatusCode::NOT_FOUND, "Not Found"),

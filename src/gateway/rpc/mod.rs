@@ -23,6 +23,7 @@ mod exec_approvals;
 mod fault;
 mod inbox;
 mod logs;
+mod metrics;
 mod models;
 pub mod run_end;
 mod run_events;
@@ -76,6 +77,7 @@ const FAMILIES: &[&[Method]] = &[
     status::METHODS,
     tree::METHODS,
     logs::METHODS,
+    metrics::METHODS,
     config::METHODS,
     models::METHODS,
     agents::METHODS,

@@ -79,6 +79,18 @@ impl Clients {
         self.all.remove(conn);
     }
 
+    /// How many there are in each role.
+    pub fn roles(&self) -> Vec<(&'static str, usize)> {
+        let mut roles = vec![("operator", 0), ("node", 0)];
+        for client in self.all.iter() {
+            let role = client.facts.role.as_str();
+            if let Some((_, count)) = roles.iter_mut().find(|(name, _)| *name == role) {
+                *count += 1;
+            }
+        }
+        roles
+    }
+
     pub fn len(&self) -> usize {
         self.all.len()
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::{SinkExt, StreamExt};
 use openclaw_actors::devices::{Admittance, Claim, DevicesMsg, Paired, Token};
 use openclaw_actors::events::{Close, ConnId, Outbox};
+use openclaw_actors::metrics;
 use openclaw_actors::presence::PresenceMsg;
 use openclaw_actors::protocol::hello::{
     Challenge, ConnectParams, Features, HelloAuth, HelloOk, HelloServer, HelloSnapshot, HelloTag, Policy,
@@ -26,7 +27,7 @@ use super::io::{self, PREAUTH_MESSAGE_MAX, Socket};
 use super::membership::Membership;
 use super::talk::close_for;
 use crate::gateway::auth::decide::{self, Decision, Facts, Lockouts, Pairing};
-use crate::gateway::auth::limits::{Attempt, Surface};
+use crate::gateway::auth::limits::{Attempt, Outcome as AttemptOutcome, Surface};
 use crate::gateway::auth::origin::RequestFacts;
 use crate::gateway::auth::shared_secret::mode_name;
 use crate::gateway::rpc;
@@ -197,6 +198,12 @@ async fn admit(
 /// Tells the limits how it went; a guess beyond the limit on this machine waits for its answer.
 async fn settle(secret: Attempt<'_>, token: Attempt<'_>, decision: &Decision) {
     let (secret_outcome, token_outcome) = decision.outcomes();
+    if secret_outcome == AttemptOutcome::Wrong {
+        metrics::auth_failure("shared_secret");
+    }
+    if token_outcome == AttemptOutcome::Wrong {
+        metrics::auth_failure("device_token");
+    }
     let now = Instant::now();
     let delay = secret.settle(secret_outcome, now).max(token.settle(token_outcome, now));
     if !delay.is_zero() {

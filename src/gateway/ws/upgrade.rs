@@ -41,6 +41,7 @@ pub async fn accept(services: Arc<Services>, peer: SocketAddr, mut request: Requ
         return refused;
     }
     let Some(preauth) = services.preauth.enter(facts.client_ip()) else {
+        openclaw_actors::metrics::preauth_rejected("too_many_unauthenticated");
         return text(StatusCode::SERVICE_UNAVAILABLE, "Too many unauthenticated sockets");
     };
     let conn: ConnId = Uuid::new_v4().to_string().into();
