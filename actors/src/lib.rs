@@ -5,6 +5,7 @@ compile_error!("supervision needs unwinding: build with panic = \"unwind\"");
 
 pub mod config;
 pub mod devices;
+pub mod disk;
 pub mod events;
 #[cfg(feature = "fault-injection")]
 pub mod fault;

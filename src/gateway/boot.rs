@@ -11,6 +11,7 @@ use openclaw_actors::config::load;
 use openclaw_actors::config::paths::Paths;
 use openclaw_actors::config::settings::AuthMode;
 use openclaw_actors::devices::{self, Devices, DevicesArgs};
+use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Events};
 use openclaw_actors::health::{self, Cache, HealthArgs};
 use openclaw_actors::logs::LogHandle;
@@ -159,6 +160,7 @@ pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
         overview: Overview::new(events.clone(), directory.clone()),
         draining: AtomicBool::new(false),
         safe_mode: SafeMode::default(),
+        disk: Disk::default(),
         events,
         sessions: Sessions::new("sessions"),
         directory,

@@ -36,6 +36,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Runs the service until it is told to stop.
 pub fn serve(options: RunOptions) -> Outcome {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    raise_file_limit();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = options.workers.or(options.snapshot.settings.performance.workers) {
         runtime.worker_threads(workers.max(1));
@@ -47,6 +48,16 @@ pub fn serve(options: RunOptions) -> Outcome {
         End::Done => DONE,
         End::Restart if is_supervised() => DONE, // whoever started us does it again
         End::Restart => Err(start_again()),
+    }
+}
+
+/// Each client is a file: as many as the machine lets us have. Where that is refused, the usual limit holds.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard); // as before, then
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use openclaw_actors::disk::Room;
 use openclaw_actors::protocol::ErrorShape;
 use openclaw_actors::run::directory::{Directory, Ticket};
 use openclaw_actors::run::message::{Turn, TurnKind};
@@ -27,6 +28,7 @@ pub async fn submit(
     turn: Turn,
     owner: Option<Arc<str>>,
 ) -> Result<Submitted, ErrorShape> {
+    refuse_without_room(services)?;
     if turn.kind == TurnKind::Http {
         refuse_while_draining(services)?; // nobody would be there to read the answer
     }
@@ -66,6 +68,18 @@ impl Drop for Held<'_> {
         if !self.is_handed_over.load(Ordering::Relaxed) {
             self.directory.forget(self.run_id);
         }
+    }
+}
+
+/// What is there must still be finished and stored.
+fn refuse_without_room(services: &Services) -> Result<(), ErrorShape> {
+    match services.context.disk.room() {
+        Room::None { free_bytes } => {
+            let dir = services.state_dir.display();
+            let message = format!("the disk of {dir} is full ({free_bytes} bytes left); make room, then send it again");
+            Err(ErrorShape::retry_after(message, 60_000))
+        }
+        Room::Enough | Room::Low { .. } => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the gateway costs and how fast it is, measured on the built program and printed as one table.
 //!
-//! `cargo bench --bench gateway`. Only loopback, bounded in time (under two minutes). The figures in the last column
+//! `cargo bench --bench gateway`. Only loopback, bounded in time (about two minutes). The figures in the last column
 //! are the project's promises; the bench prints and never fails on them, since a busy machine is no regression. A bare axum
 //! WebSocket echo runs in a process of its own beside the gateway, so that a figure can be read against what the machine gives.
 
@@ -21,6 +21,7 @@ mod harness;
 mod calls;
 mod durable;
 mod echo;
+mod many;
 mod proc_stat;
 mod table;
 mod turns;
@@ -49,8 +50,7 @@ fn main() {
         runtime.block_on(echo::serve());
         return;
     }
-    raise_file_limit();
-    runtime.block_on(measure());
+    runtime.block_on(measure(raise_file_limit()));
 }
 
 /// The program: `OPENCLAW_BENCH_BINARY`, else the one that cargo built for this bench.
@@ -58,7 +58,7 @@ fn binary() -> PathBuf {
     std::env::var_os("OPENCLAW_BENCH_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_openclaw").into(), PathBuf::from)
 }
 
-async fn measure() {
+async fn measure(file_limit: usize) {
     let binary = binary();
     let fake = FakeProvider::start();
     let mut table = Table::default();
@@ -72,6 +72,7 @@ async fn measure() {
     stop(&mut table, &mut gateway);
     // With a state directory of its own: it leaves much behind.
     durable::measure(&mut table, &Gateway::start(&binary, &fake.base_url())).await;
+    many::measure(&mut table, &binary, &fake, file_limit).await;
     println!("\n{} ({} KiB)\n\n{}", binary.display(), std::fs::metadata(&binary).unwrap().len() / 1024, table.text());
 }
 
@@ -151,8 +152,10 @@ fn stop(table: &mut Table, gateway: &mut Gateway) {
 }
 
 /// The sockets of this process and of its children; without it the usual soft limit of 1024 would be met.
-fn raise_file_limit() {
+fn raise_file_limit() -> usize {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, hard.min(65_536), hard).unwrap();
+    let limit = hard.min(65_536);
+    setrlimit(Resource::RLIMIT_NOFILE, limit, hard).unwrap();
+    usize::try_from(limit).unwrap()
 }

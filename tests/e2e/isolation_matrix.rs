@@ -49,6 +49,7 @@ const ROWS: &[Row] = &[
     Row { sockets_stay: false, untouched: &["infra/presence", "agents/sessions"], ..row("events", "infra/events") },
     Row { untouched: &["infra/events", "front/connections"], ..row("presence", "infra/presence") },
     Row { untouched: &["infra/events", "front/connections"], ..row("devices", "infra/devices") },
+    Row { untouched: &["infra/events", "front/connections"], ..row("disk", "infra/disk") },
     Row { sockets_stay: false, turns_stay: false, untouched: &["infra/events"], ..row("agents", "agents") },
     Row { turns_stay: false, untouched: &["front/connections", "infra/events"], ..row("sessions", "agents/sessions") },
     Row { untouched: &["agents/sessions", "front/connections"], ..row("recovery", "agents/recovery") },
@@ -228,6 +229,10 @@ async fn a_failure_is_told_and_status_tells_the_truth() {
     let node = client.ask("system.tree.start", json!({ "name": "infra/presence" })).await["node"].clone();
     assert_eq!((&node["state"], &node["generation"]), (&json!("running"), &json!(3)));
     assert_eq!(client.ask("status", json!({})).await["supervision"]["down"], json!([]));
+    let shown = world.gateway.cli(&["tree"]);
+    assert!(shown.stdout.contains("presence") && shown.stdout.contains("ago: injected"), "{}", shown.stdout);
+    let restarted = world.gateway.cli(&["tree", "restart", "presence"]);
+    assert_eq!(restarted.stdout.trim(), "infra/presence: running", "{}", restarted.stderr);
     let refused = client.refusal("system.tree.stop", json!({ "name": "store" })).await;
     assert!(refused["message"].as_str().unwrap().contains("cannot be driven without"), "{refused}");
 }

@@ -186,6 +186,25 @@ async fn a_session_that_is_stuck_is_told_of_and_freed() {
 }
 
 #[tokio::test]
+async fn a_full_disk_refuses_new_turns_and_says_why() {
+    let world = start(&[("OPENCLAW_TEST_DISK_FREE", "1000000")]);
+    let mut client = world.client().await;
+    let refused = eventually("the look at the disk", SOON, async || {
+        let params =
+            json!({ "sessionKey": "main", "message": "hi", "idempotencyKey": uuid::Uuid::new_v4().to_string() });
+        let answer = client.call("chat.send", params).await;
+        (answer["ok"] == false).then(|| answer["error"].clone())
+    })
+    .await;
+    assert_eq!((&refused["code"], &refused["retryAfterMs"]), (&json!("UNAVAILABLE"), &json!(60_000)), "{refused}");
+    assert!(refused["message"].as_str().unwrap().contains("make room"), "{refused}");
+    assert_eq!(client.ask("status", json!({})).await["disk"], "full");
+    let page = world.gateway.cli(&["status"]).stdout;
+    assert!(page.contains("full: no new turns"), "{page}");
+    history(&mut client, "main").await; // reading goes on
+}
+
+#[tokio::test]
 async fn a_service_manager_is_told_of_start_life_and_end() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notify");

@@ -17,6 +17,7 @@ use super::workspace::{self, WorkspaceLimits};
 use crate::config::ConfigHandle;
 use crate::config::paths::expand_tilde;
 use crate::config::settings::{AgentEntry, Settings};
+use crate::disk::Disk;
 use crate::events::Events;
 use crate::model::provider::ToolSpec;
 use crate::protocol::agent::PromptMode;
@@ -48,6 +49,7 @@ pub struct Context {
     /// The gateway goes down: nothing new begins, what is accepted waits for the next start.
     pub draining: AtomicBool,
     pub safe_mode: SafeMode,
+    pub disk: Disk,
     pub lanes: Lanes,
     pub models: Arc<dyn ModelSource>,
     pub started: tokio::time::Instant,

@@ -8,7 +8,8 @@
 //! ├─ infra            one for one
 //! │   ├─ events       permanent        the hub: one order for all connections
 //! │   ├─ presence     permanent        who is here
-//! │   └─ devices      permanent        paired devices and requests to pair
+//! │   ├─ devices      permanent        paired devices and requests to pair
+//! │   └─ disk         permanent        room on the disk
 //! ├─ agents           rest for one
 //! │   ├─ sessions     group            session (transient) → run (temporary) → the turn's task
 //! │   └─ recovery     permanent        starts the sessions that have work from before, whenever the sessions start
@@ -31,6 +32,7 @@ use ractor::{Actor, ActorRef, SpawnErr};
 
 use crate::config;
 use crate::devices;
+use crate::disk;
 use crate::events;
 use crate::presence::{self, Presence, PresenceArgs};
 use crate::run::context::Context;
@@ -130,10 +132,12 @@ fn foundation(args: &TreeArgs) -> Vec<Child> {
 
 fn infra(args: &TreeArgs) -> Vec<Child> {
     let permanent = |kind| ChildSpec::new(kind, Restart::Permanent);
+    let (context, store) = (&args.context, &args.context.store);
     vec![
         events::child(args.context.events.clone(), permanent("events").vital()),
         presence::child(args.presence.clone(), args.presence_args.clone(), permanent("presence")),
         devices::child(args.devices.clone(), args.devices_args.clone(), permanent("devices")),
+        disk::child(store.dir().to_owned(), context.disk.clone(), context.events.clone(), permanent("disk")),
     ]
 }
 

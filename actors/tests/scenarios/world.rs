@@ -9,6 +9,7 @@ use openclaw_actors::config::env::Env;
 use openclaw_actors::config::paths::{self, PathInputs};
 use openclaw_actors::config::{ConfigHandle, load};
 use openclaw_actors::devices::{self, Devices, DevicesArgs};
+use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Entitlement, Events, EventsMsg, Outbox, Subscriber};
 use openclaw_actors::presence::{Presence, PresenceArgs, PresenceEntry};
 use openclaw_actors::run::context::{Context, Lanes};
@@ -61,6 +62,7 @@ impl World {
             overview: Overview::new(events.clone(), directory.clone()),
             draining: AtomicBool::new(false),
             safe_mode: SafeMode::default(),
+            disk: Disk::default(),
             store: Store::new(&paths.state_dir),
             config: handle.clone(),
             events,

@@ -53,6 +53,7 @@ pub fn make(context: &Context, facts: &Facts<'_>) -> Value {
         "configReload": of("configReload", Value::Null),
         "supervision": of("supervision", Value::Null),
         "safeMode": of("safeMode", Value::Null),
+        "disk": of("disk", Value::Null),
         "uptimeMs": facts.reach.hello.as_ref().and_then(|hello| number(hello, "/snapshot/uptimeMs")),
     });
     for (key, method) in [("health", "health"), ("channels", "channels.status"), ("lastHeartbeat", "last-heartbeat")] {

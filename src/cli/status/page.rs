@@ -125,6 +125,10 @@ fn overview(document: &Value, deep: bool) -> Vec<Vec<String>> {
     }
     rows.push(("Sessions", sessions_line(document)));
     rows.extend(string(document, "/safeMode").map(|reason| ("Safe mode", reason.to_owned())));
+    let room = string(document, "/disk").filter(|room| *room != "ok");
+    rows.extend(
+        room.map(|room| ("Disk", if room == "full" { "full: no new turns" } else { "almost full" }.to_owned())),
+    );
     rows.extend(supervision(document).map(|text| ("Supervision", text)));
     rows.extend(reload(document).map(|text| ("Config reload", text)));
     rows.into_iter().map(|(item, value)| vec![item.to_owned(), value]).collect()

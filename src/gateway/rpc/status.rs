@@ -70,6 +70,7 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
         "sessions": sessions,
         "eventLoop": event_loop(&call).await?,
         "configReload": config_reload(&services.config_status.load()),
+        "disk": services.context.disk.room().word(),
         "safeMode": services.context.safe_mode.reason(),
         "supervision": super::tree::summary(&services.context.overview).await,
     })))

@@ -34,7 +34,7 @@ use crate::gateway::rpc;
 use crate::gateway::services::{self, ASK_LIMIT, Services};
 
 /// Events that a client may receive; a hint in `hello-ok`.
-const EVENTS: [&str; 18] = [
+const EVENTS: [&str; 19] = [
     "connect.challenge",
     "agent",
     "chat",
@@ -53,6 +53,7 @@ const EVENTS: [&str; 18] = [
     "exec.approval.resolved",
     "config.reload",
     "supervisor.child",
+    "disk",
 ];
 
 /// Why there is no connection: how the socket is closed, if anybody is left to be told.
