@@ -1,6 +1,6 @@
 //! What the gateway costs and how fast it is, measured on the built program and printed as one table.
 //!
-//! `cargo bench --bench gateway`. Only loopback, bounded in time (about two minutes). The figures in the last column
+//! `cargo bench --bench gateway`; `-- many` takes only the part with many clients. Only loopback, bounded in time (about two minutes). The figures in the last column
 //! are the project's promises; the bench prints and never fails on them, since a busy machine is no regression. A bare axum
 //! WebSocket echo runs in a process of its own beside the gateway, so that a figure can be read against what the machine gives.
 
@@ -62,6 +62,9 @@ async fn measure(file_limit: usize) {
     let binary = binary();
     let fake = FakeProvider::start();
     let mut table = Table::default();
+    if std::env::args().any(|argument| argument == "many") {
+        return many::measure(&mut table, &binary, &fake, file_limit).await;
+    }
     let mut gateway = start_up(&mut table, &binary, &fake).await;
     idle(&mut table, &gateway).await;
     command_line(&mut table, &gateway);

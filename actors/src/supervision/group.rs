@@ -186,7 +186,8 @@ struct GroupState<K: Eq + Hash, M> {
 
 struct Member<K, M> {
     address: Address<M>,
-    spawn: SpawnFn<K, M>,
+    /// Gone when it has been used and is not needed again.
+    spawn: Option<SpawnFn<K, M>>,
     cell: Option<ActorCell>,
     life: Life,
 }
@@ -281,7 +282,7 @@ impl<K: Key, M: Send + 'static> GroupState<K, M> {
         let spawn = spawn.ok_or_else(|| format!("{kind} {key} is not running"))?;
         self.members.entry(key.clone()).or_insert_with(|| Member {
             address: Address::new(kind, self.args.of.mailbox_cap),
-            spawn,
+            spawn: Some(spawn),
             cell: None,
             life: Life::new(Instant::now()),
         });
@@ -298,9 +299,11 @@ impl<K: Key, M: Send + 'static> GroupState<K, M> {
     /// Starts the next incarnation. An error has been counted as a failure.
     async fn start(&mut self, me: &Me<K, M>, key: &K) -> Result<(), String> {
         let Some(member) = self.members.get_mut(key) else { return Ok(()) };
-        member.life.starting();
         let spec = self.args.of.child;
-        match (member.spawn)(key.clone(), me.get_cell()).await {
+        let spawn = if spec.restart == Restart::Temporary { member.spawn.take() } else { member.spawn.clone() };
+        let Some(spawn) = spawn else { return Err("it starts only once".into()) };
+        member.life.starting();
+        match spawn(key.clone(), me.get_cell()).await {
             Ok(actor) => {
                 let cell = actor.get_cell();
                 self.by_actor.insert(cell.get_id(), key.clone());

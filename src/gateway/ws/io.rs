@@ -22,7 +22,7 @@ pub const MESSAGE_MAX: usize = 26_214_400;
 /// Room for frame headers, pings and fragments around one message of the largest size.
 const PREAUTH_OVERHEAD: usize = 4096;
 /// The library's own buffers would take 128 KiB a connection.
-const READ_BUFFER: usize = 1024;
+const READ_BUFFER: usize = 768;
 /// Every frame is written at once.
 const WRITE_BUFFER: usize = 0;
 /// Longer texts go out in pieces. The library's buffer keeps the size of the largest piece for the life of a

@@ -97,12 +97,21 @@ async fn part(mut sink: SplitSink<Socket, Message>, mut stream: SplitStream<Sock
     let _ = timeout(CLOSE_LIMIT, sink.close()).await; // the peer may be gone already
 }
 
+/// Frames of one client that are handled before others get their turn: a flood must not hold a worker.
+const IN_A_ROW: u32 = 16;
+
 /// Reads requests and runs them. Returns how the connection must be closed, if anybody is left to be told.
 async fn read(stream: &mut SplitStream<Socket>, dispatcher: &Dispatcher) -> Option<Close> {
     let mut running = FuturesUnordered::new();
+    let mut in_a_row = 0;
     loop {
         tokio::select! {
             frame = stream.next() => {
+                in_a_row += 1;
+                if in_a_row >= IN_A_ROW {
+                    in_a_row = 0;
+                    tokio::task::yield_now().await; // others want to be served too
+                }
                 let text = match frame? {
                     Ok(Message::Text(text)) => text,
                     Ok(Message::Binary(bytes)) => match bytes.try_into() {
