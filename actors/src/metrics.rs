@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use metrics::{counter, histogram};
 
+use crate::config::channel_ids;
 use crate::run::message::{AbortCause, Outcome, RunFacts, Turn};
 use crate::supervision::view::News;
 
@@ -21,10 +22,19 @@ fn outcome_word(outcome: &Outcome) -> &'static str {
     }
 }
 
+/// Clients name the channel; only those that there are become labels.
+fn channel(turn: &Turn) -> &str {
+    match turn.channel.as_deref() {
+        None => "none",
+        Some(name) if name == "webchat" || channel_ids::is_known(name) => name,
+        Some(_) => "other",
+    }
+}
+
 /// A run is over.
 pub fn run_completed(turn: &Turn, outcome: &Outcome, facts: &RunFacts, took: Duration) {
     let labels = [
-        ("channel", turn.channel.clone().unwrap_or_else(|| "none".into())),
+        ("channel", channel(turn).to_owned()),
         ("model", facts.model.clone()),
         ("provider", facts.provider.clone()),
         ("outcome", outcome_word(outcome).to_owned()),

@@ -9,6 +9,7 @@ use super::context::Context;
 use super::exit::{Exit, Failure, Outcome};
 use super::rpc::{self, Invalid, RpcArgs};
 use super::text::{list, string};
+use super::watch;
 
 /// Milliseconds for one look.
 const TIMEOUT_MS: u64 = 10_000;
@@ -25,18 +26,16 @@ pub struct MetricsArgs {
     /// Print the text format of Prometheus
     #[arg(long, conflicts_with = "json")]
     pub prometheus: bool,
-    /// Look again every so many seconds until Ctrl-C
+    /// Look again every so many seconds until Ctrl-C; with --json one document a line
     #[arg(short, long, value_name = "seconds", num_args = 0..=1, default_missing_value = "2",
         value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub watch: Option<u64>,
 }
 
 pub fn run(args: &MetricsArgs, context: &Context) -> Outcome {
-    loop {
-        show(args, context)?;
-        let Some(seconds) = args.watch else { return Ok(Exit::Done) };
-        std::thread::sleep(Duration::from_secs(seconds));
-        context.output.line("")?;
+    match args.watch {
+        Some(seconds) => watch::again(Duration::from_secs(seconds), context, || show(args, context)),
+        None => show(args, context).map(|()| Exit::Done),
     }
 }
 
@@ -44,7 +43,9 @@ fn show(args: &MetricsArgs, context: &Context) -> Result<(), Failure> {
     let gateway = rpc::locate(context, &args.rpc, Invalid::Noted)?;
     let params = if args.prometheus { json!({ "format": "prometheus" }) } else { json!({}) };
     let answer = context.block_on(gateway.call("diagnostics.metrics", params, args.rpc.deadline(TIMEOUT_MS)))??;
-    if args.rpc.json {
+    if args.rpc.json && args.watch.is_some() {
+        context.output.line(answer.to_string())?;
+    } else if args.rpc.json {
         context.output.json(&answer)?;
     } else if args.prometheus {
         context.output.line(string(&answer, "/text").unwrap_or_default().trim_end())?;

@@ -29,6 +29,7 @@ mod table;
 mod text;
 mod tree;
 mod usage;
+mod watch;
 mod workspace;
 
 use std::ffi::OsString;

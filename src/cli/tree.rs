@@ -11,11 +11,10 @@ use super::output::Tone;
 use super::rpc::{self, Gateway, Invalid, RpcArgs};
 use super::table::{self, Frame};
 use super::text::{list, number, string};
+use super::watch;
 
 /// Milliseconds for one look.
 const TIMEOUT_MS: u64 = 10_000;
-/// Clears a terminal and goes to its first line.
-const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Show the actors of the running gateway: what runs, what was restarted, what was given up
 #[derive(Debug, Args)]
@@ -103,28 +102,18 @@ fn look(args: &TreeArgs, context: &Context, gateway: &Gateway<'_>) -> Result<Val
     context.block_on(call)?
 }
 
-/// A gateway that goes away is waited for: watching it come back is what this is for.
 fn watch(args: &TreeArgs, context: &Context) -> Outcome {
-    loop {
+    watch::again(Duration::from_millis(args.interval), context, || {
         let gateway = rpc::locate(context, &args.rpc, Invalid::Noted)?;
-        let looked = look(args, context, &gateway);
-        let clear = context.output.stdout_tty && !args.rpc.json;
-        match looked {
-            Ok(tree) if args.rpc.json => context.output.line(tree.to_string())?,
-            Ok(tree) => {
-                if clear {
-                    context.output.line(CLEAR)?;
-                }
-                print(&tree, context)?;
-                context.output.line("")?;
-            }
-            Err(failure) if failure.kind == rpc::TRANSPORT => {
-                context.output.note(failure.message());
-            }
-            Err(failure) => return Err(failure),
+        let tree = look(args, context, &gateway)?;
+        if args.rpc.json {
+            context.output.line(tree.to_string())?;
+        } else {
+            print(&tree, context)?;
+            context.output.line("")?;
         }
-        std::thread::sleep(Duration::from_millis(args.interval));
-    }
+        Ok(())
+    })
 }
 
 fn operation(args: &OperateArgs, method: &str, context: &Context) -> Outcome {

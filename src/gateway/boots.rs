@@ -1,5 +1,5 @@
-//! The crash-loop guard: starts are written down, and after three that did not end cleanly within five minutes the next
-//! one is in safe mode.
+//! The crash-loop guard: starts are written down, and after three within five minutes that did not end cleanly the next one
+//! is in safe mode.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::services::Services;
 
-/// Unclean ends within `WINDOW_MS` that lead into safe mode.
+/// Starts within `WINDOW_MS` without a clean end that lead into safe mode.
 const UNCLEAN_MAX: usize = 3;
 const WINDOW_MS: i64 = 5 * 60 * 1000;
 /// So long a gateway in safe mode must live to be trusted again.

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use openclaw_actors::supervision::task::{self, Task, TaskEnd, TaskSet};
-use openclaw_actors::supervision::{Address, Child, ChildSpec, Mail, StartFn};
+use openclaw_actors::supervision::{Address, Child, ChildSpec, Mail};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
@@ -49,17 +49,7 @@ struct ListenerState {
 pub fn child(socket: std::net::TcpListener, services: Arc<Services>, spec: ChildSpec) -> Child {
     let name = socket.local_addr().map_or_else(|_| spec.kind.to_owned(), |address| format!("{}:{address}", spec.kind));
     let args = ListenerArgs { socket: Arc::new(socket), services };
-    let address = Address::new("listener", 1);
-    let mailbox = Arc::new(address.clone());
-    let start: StartFn = Arc::new(move |parent| {
-        let (args, address) = (args.clone(), address.clone());
-        Box::pin(async move {
-            let (actor, _) = ListenerActor::spawn_linked(None, ListenerActor, args, parent).await?;
-            address.publish(actor.clone());
-            Ok(actor.get_cell())
-        })
-    });
-    Child::new(spec, mailbox, start).named(&name)
+    Child::leaf(spec, Address::new("listener", 1), args, || ListenerActor).named(&name)
 }
 
 impl Actor for ListenerActor {

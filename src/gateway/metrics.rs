@@ -1,17 +1,21 @@
 //! The registry of metrics: what was counted, and what can be read off the gateway at the moment when somebody asks.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use openclaw_actors::store::runs;
 use openclaw_actors::supervision::Node;
+use openclaw_actors::supervision::task::{self, Task};
 use serde_json::{Value, json};
 
 use super::services::Services;
 
 /// Bounds of all durations, seconds.
 const SECONDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1800.0];
+/// How often what was measured is added up.
+const UPKEEP: Duration = Duration::from_secs(10);
 /// Series that are told; beyond, they are left out and counted.
 const SERIES_MAX: usize = 2048;
 
@@ -24,11 +28,19 @@ static REGISTRY: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
     Some(handle)
 });
 
-/// From here on everything is counted.
-pub fn start() {
-    if REGISTRY.is_none() {
+/// From here on everything is counted. The task adds up what was measured, which otherwise only somebody who asks would do.
+#[must_use = "dropping it ends the upkeep"]
+pub fn start() -> Option<Task> {
+    let Some(registry) = REGISTRY.as_ref() else {
         tracing::warn!(target: "gateway", "metrics are not collected");
-    }
+        return None;
+    };
+    Some(task::spawn("metrics-upkeep", async {
+        loop {
+            tokio::time::sleep(UPKEEP).await;
+            registry.run_upkeep();
+        }
+    }))
 }
 
 /// Everything in the text format of Prometheus, version 0.0.4.
@@ -109,11 +121,13 @@ async fn look(services: &Services) {
             gauge!("openclaw_inbound_queue", "state" => state).set(count as f64);
         }
     }
-    if let Some(bytes) = resident_bytes() {
+    let of_process = || (resident_bytes(), std::fs::read_dir("/proc/self/fd").map(Iterator::count).ok());
+    let (bytes, files) = task::blocking(of_process).await.unwrap_or_default();
+    if let Some(bytes) = bytes {
         gauge!("openclaw_memory_rss_bytes").set(bytes);
     }
-    if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
-        gauge!("openclaw_open_fds").set(files.count() as f64);
+    if let Some(files) = files {
+        gauge!("openclaw_open_fds").set(files as f64);
     }
 }
 

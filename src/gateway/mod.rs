@@ -37,6 +37,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub fn serve(options: RunOptions) -> Outcome {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     raise_file_limit();
+    let program = std::env::current_exe(); // an upgrade may put another file in its place while we run
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(workers) = options.workers.or(options.snapshot.settings.performance.workers) {
         runtime.worker_threads(workers.max(1));
@@ -46,8 +47,8 @@ pub fn serve(options: RunOptions) -> Outcome {
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match ended? {
         End::Done => DONE,
-        End::Restart if is_supervised() => DONE, // whoever started us does it again
-        End::Restart => Err(start_again()),
+        End::Restart if service_manager::is_ours() => DONE, // whoever started us does it again
+        End::Restart => Err(start_again(program)),
     }
 }
 
@@ -70,9 +71,9 @@ pub enum End {
 
 /// Puts a new process of the same program, with the same arguments, in the place of this one. Returns only why not.
 #[allow(clippy::disallowed_methods, reason = "nothing is left that could own a process")]
-fn start_again() -> Failure {
+fn start_again(program: std::io::Result<std::path::PathBuf>) -> Failure {
     use std::os::unix::process::CommandExt;
-    let error = match std::env::current_exe() {
+    let error = match program {
         Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
         Err(error) => error,
     };
@@ -93,7 +94,7 @@ async fn live(options: RunOptions) -> Result<End, Failure> {
     let port = sockets.port;
     let log = logging::init(&options)?;
     logging::note_panics();
-    metrics::start();
+    let upkeep = metrics::start();
     offline::take_over(&options.paths, &key_rules(&options.snapshot.settings))?;
     let mut signals = stop::Signals::listen().map_err(|error| Failure::error(error.to_string()))?;
     let made_up = boot::made_up_token(&options);
@@ -105,7 +106,7 @@ async fn live(options: RunOptions) -> Result<End, Failure> {
     let watchdog = service_manager::watchdog(&gateway.services);
     let reason = stop::wait(&mut signals, &gateway.services, &mut gateway.tree).await;
     let outcome = stop::stop(&gateway.services, gateway.tree, &mut signals, reason).await;
-    drop(watchdog);
+    drop((watchdog, upkeep));
     if outcome.is_ok() {
         boots.stopped_cleanly();
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use openclaw_actors::store::StoreError;
 use openclaw_actors::supervision::Branch;
 use openclaw_actors::supervision::task::{self, Task};
 use sd_notify::NotifyState;
@@ -15,6 +16,12 @@ use super::services::Services;
 const EVERY: Duration = Duration::from_secs(20);
 /// A tick that comes later than this was held up.
 const LATE: Duration = Duration::from_secs(5);
+
+/// Has a service manager started this very process, and not some shell above it?
+pub fn is_ours() -> bool {
+    let pid = std::process::id().to_string();
+    std::env::var_os("NOTIFY_SOCKET").is_some() || std::env::var("SYSTEMD_EXEC_PID").is_ok_and(|given| given == pid)
+}
 
 /// The port is open and everything behind it stands.
 pub fn ready() {
@@ -53,7 +60,10 @@ async fn lives(services: &Services, due: Instant) -> Result<(), String> {
     }
     services.context.overview.root().children().await.map_err(|error| error.to_string())?;
     let store = &services.context.store;
-    store.check().await.map_err(|error| format!("store: {error}"))?;
+    match store.check().await {
+        Ok(()) | Err(StoreError::Full(_)) => {} // starting again makes no room
+        Err(error) => return Err(format!("store: {error}")),
+    }
     let read = tokio::time::timeout(LATE, store.read(|_| Ok(()))).await;
     read.map_err(|_| "store: no answer in time".to_owned())?.map_err(|error| format!("store: {error}"))
 }

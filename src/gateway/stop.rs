@@ -121,13 +121,16 @@ pub async fn stop(services: &Arc<Services>, tree: Tree, signals: &mut Signals, r
     }
     let limit = drain_limit(services, reason);
     service_manager::stopping(limit.unwrap_or(DRAIN_LIMIT) + SETTLE_LIMIT + GOODBYE_LIMIT);
-    tokio::select! {
-        () = orderly(services, reason, limit) => {}
-        name = signals.next_stop() => tracing::warn!(target: "gateway", "second {name}; stopping at once"),
-    }
+    let told_to_stop = tokio::select! {
+        () = orderly(services, reason, limit) => false,
+        name = signals.next_stop() => {
+            tracing::warn!(target: "gateway", "{name} during the drain; stopping at once");
+            true
+        }
+    };
     tree.stop().await;
     tracing::info!(target: "gateway", "shutdown completed cleanly in {}ms", since.elapsed().as_millis());
-    Ok(if reason == Reason::Restart { End::Restart } else { End::Done })
+    Ok(if reason == Reason::Restart && !told_to_stop { End::Restart } else { End::Done })
 }
 
 /// `None`: as long as it takes.

@@ -1,6 +1,6 @@
 //! Requests a second and the time of one, beside the echo with the same text on the same kind of socket.
 //!
-//! The method is `last-heartbeat`: it asks for nothing that has to be computed, so the figure is that of the way there and back.
+//! The method is `health`, whose answer is built at most once a minute, so the figure is that of the way there and back.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ use crate::table::{Table, percentile};
 
 const CONNECTIONS: usize = 16;
 const TIME: Duration = Duration::from_secs(4);
-const REQUEST: &str = r#"{"type":"req","id":"bench-1","method":"health","params":{}}"#;
+/// What is asked again and again.
+pub const REQUEST: &str = r#"{"type":"req","id":"bench-1","method":"health","params":{}}"#;
 
 pub async fn measure(table: &mut Table, gateway: &Gateway, echo: &Echo) {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
@@ -38,11 +39,13 @@ struct Run {
 /// Every socket asks again as soon as it is answered, until the time is over.
 async fn run(sockets: Vec<Socket>) -> Run {
     let started = Instant::now();
-    let calls = join_all(sockets.into_iter().map(|socket| ask_until(socket, started + TIME))).await.concat();
+    let calls =
+        join_all(sockets.into_iter().map(|socket| ask_until(socket, started + TIME, Duration::ZERO))).await.concat();
     Run { calls, took: started.elapsed() }
 }
 
-async fn ask_until(mut socket: Socket, until: Instant) -> Vec<Duration> {
+/// One request after the other, each a pause after the last is answered; how long each took.
+pub async fn ask_until(mut socket: Socket, until: Instant, pause: Duration) -> Vec<Duration> {
     let mut times = Vec::new();
     while Instant::now() < until {
         let asked = Instant::now();
@@ -55,6 +58,9 @@ async fn ask_until(mut socket: Socket, until: Instant) -> Vec<Duration> {
             }
         }
         times.push(asked.elapsed());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
     times
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::calls::{REQUEST, ask_until};
 use crate::fake_provider::FakeProvider;
 use crate::harness::client::Socket;
 use crate::harness::{Client, Gateway};
@@ -24,7 +25,8 @@ const BEFORE: usize = 64;
 /// Connecting at the same time; an address has few places for strangers.
 const AT_ONCE: usize = 16;
 const TIME: Duration = Duration::from_secs(4);
-const REQUEST: &str = r#"{"type":"req","id":"bench-1","method":"health","params":{}}"#;
+/// Between two requests of the one who measures.
+const PAUSE: Duration = Duration::from_millis(1);
 
 pub async fn measure(table: &mut Table, binary: &Path, fake: &FakeProvider, file_limit: usize) {
     let clients = CLIENTS.min(file_limit.saturating_sub(SPARE));
@@ -40,7 +42,7 @@ pub async fn measure(table: &mut Table, binary: &Path, fake: &FakeProvider, file
     table.row(&format!("{clients} idle connections: memory of one, PSS"), format!("{each:.1} KB"), "≤ 15 KB");
 
     let patient = Client::connect(&gateway.ws()).await.into_socket();
-    let mut alone = ask(patient).await;
+    let mut alone = ask_until(patient, Instant::now() + TIME, PAUSE).await;
     table.ms(&format!("`health` beside {clients} idle connections, 99 %"), percentile(&mut alone, 99), "≤ 100 ms");
     let patient = Client::connect(&gateway.ws()).await.into_socket();
     // On a thread of its own, so that it keeps only the gateway busy and not the one who measures.
@@ -49,7 +51,7 @@ pub async fn measure(table: &mut Table, binary: &Path, fake: &FakeProvider, file
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async { flood(Client::connect(&url).await.into_socket()).await })
     });
-    let mut beside = ask(patient).await;
+    let mut beside = ask_until(patient, Instant::now() + TIME, PAUSE).await;
     let sent = flooding.join().expect("the flood");
     table.ms("`health` beside a client that floods, 99 %", percentile(&mut beside, 99), "≤ 100 ms");
     table.row("requests of the flood, a second", format!("{:.0}", sent as f64 / TIME.as_secs_f64()), "–");
@@ -63,24 +65,6 @@ async fn connect(gateway: &Gateway, count: usize) -> Vec<Socket> {
         sockets.extend(join_all(batch).await.into_iter().map(Client::into_socket));
     }
     sockets
-}
-
-/// One request after the other, each as soon as the last is answered.
-async fn ask(mut socket: Socket) -> Vec<Duration> {
-    let (until, mut times) = (Instant::now() + TIME, Vec::new());
-    while Instant::now() < until {
-        let asked = Instant::now();
-        socket.send(Message::text(REQUEST)).await.expect("an open socket");
-        loop {
-            let answer = socket.next().await.expect("an open socket").expect("a message");
-            if answer.to_text().is_ok_and(|text| text.contains("bench-1")) {
-                break;
-            }
-        }
-        times.push(asked.elapsed());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-    times
 }
 
 /// Sends without waiting for anything; what comes back is read and forgotten. Ends early if it is thrown out.

@@ -27,6 +27,12 @@ fn start(environment: &[(&str, &str)]) -> World {
     World { gateway, fake }
 }
 
+/// Milliseconds since the epoch.
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    u64::try_from(since.as_millis()).unwrap()
+}
+
 async fn streams(client: &mut Client) {
     client.frame("a delta", SOON, |frame| frame["payload"]["state"] == "delta").await;
 }
@@ -155,6 +161,46 @@ async fn after_three_crashes_nothing_begins_by_itself_and_a_message_that_kills_e
     assert_eq!(client.ask("agent.wait", json!({ "runId": run })).await["status"], "ok");
     let messages = history(&mut client, "main").await;
     assert_eq!((said(&messages, "user", "poison"), said(&messages, "assistant", ANSWER)), (1, 1), "{messages:?}");
+}
+
+#[tokio::test]
+async fn in_safe_mode_what_a_person_asks_for_passes_by_what_a_crash_left() {
+    let mut world = start(&[]);
+    let mut client = world.client().await;
+    world.fake.push(Script { when: Some("poison".into()), head_delay_ms: 60_000, ..Script::default() });
+    send(&mut client, "main", "poison").await;
+    eventually("the request", SOON, async || (!world.fake.bodies_about("poison").is_empty()).then_some(())).await;
+    world.gateway.kill9();
+    let boots: Vec<Value> =
+        (0..3).map(|n| json!({ "bootId": n.to_string(), "startedAt": now_ms(), "cleanStop": false })).collect();
+    std::fs::write(world.gateway.place().state().join("boots.json"), Value::from(boots).to_string()).unwrap();
+    world.gateway.restart();
+    let mut client = world.client().await;
+    assert!(client.ask("status", json!({})).await["safeMode"].is_string());
+
+    let notice = "[System] The gateway was restarted";
+    assert_eq!(say(&mut client, "main", "asked for").await, ANSWER);
+    assert!(world.fake.bodies_about(notice).is_empty(), "what was cut off is held");
+    let held = client.ask("inbox.list", json!({ "state": "queued" })).await["items"].clone();
+    assert_eq!(held.as_array().unwrap().len(), 1, "{held}");
+    let doctor = world.gateway.cli(&["doctor"]);
+    assert!(doctor.stdout.contains("safe mode"), "{}", doctor.stdout);
+
+    assert_eq!(client.ask("gateway.resume", json!({})).await["lifted"], true);
+    rest(&mut client, MAIN).await;
+    assert_eq!(world.fake.bodies_about(notice).len(), 1);
+}
+
+#[tokio::test]
+async fn a_stop_during_the_drain_of_a_restart_is_a_stop() {
+    let mut world = start(&[("OPENCLAW_TEST_DRAIN_MS", "60000")]);
+    let mut client = world.client().await;
+    send(&mut client, "main", "[[script:endless]] talk").await;
+    streams(&mut client).await;
+    world.gateway.signal(Signal::SIGUSR1);
+    client.event("shutdown").await;
+    world.gateway.signal(Signal::SIGTERM);
+    assert_eq!(world.gateway.ended(SOON).code, Some(0));
 }
 
 /// A model that says nothing any more must not hold up what was said after it.

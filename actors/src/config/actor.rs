@@ -24,7 +24,7 @@ use super::{backup, diff, load, redact, settle};
 use crate::events::{Event, Events, EventsMsg};
 use crate::run::stream::now_ms;
 use crate::supervision::task::{self, Task, TaskEnd};
-use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn};
+use crate::supervision::{Address, Child, ChildSpec, Mail};
 
 /// How long reading and activating a changed configuration may take.
 const PREPARE_LIMIT: Duration = Duration::from_secs(60);
@@ -87,17 +87,7 @@ struct ConfigState {
 
 /// The config actor as a child of the foundation.
 pub fn child(args: ConfigArgs, spec: ChildSpec) -> Child {
-    let address = Address::new("config", 1);
-    let mailbox = Arc::new(address.clone());
-    let start: StartFn = Arc::new(move |parent| {
-        let (args, address) = (args.clone(), address.clone());
-        Box::pin(async move {
-            let (actor, _) = ConfigActor::spawn_linked(None, ConfigActor, args, parent).await?;
-            address.publish(actor.clone());
-            Ok(actor.get_cell())
-        })
-    });
-    Child::new(spec, mailbox, start)
+    Child::leaf(spec, Address::new("config", 1), args, || ConfigActor)
 }
 
 impl Actor for ConfigActor {

@@ -5,7 +5,6 @@
 //! within minutes, and a device that still wants in asks again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -22,7 +21,7 @@ use crate::protocol::ErrorShape;
 use crate::protocol::scope::{self, Role, Scope};
 use crate::store::{Store, StoreError, devices as rows};
 use crate::supervision::task::TaskSet;
-use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn};
+use crate::supervision::{Address, Child, ChildSpec, Mail};
 
 /// Where the devices actor is reached.
 pub type Devices = Address<DevicesMsg>;
@@ -57,16 +56,7 @@ struct DevicesState {
 
 /// The devices actor as a child of its supervisor.
 pub fn child(address: Devices, args: DevicesArgs, spec: ChildSpec) -> Child {
-    let mailbox = Arc::new(address.clone());
-    let start: StartFn = Arc::new(move |parent| {
-        let (address, args) = (address.clone(), args.clone());
-        Box::pin(async move {
-            let (actor, _) = DevicesActor::spawn_linked(None, DevicesActor, args, parent).await?;
-            address.publish(actor.clone());
-            Ok(actor.get_cell())
-        })
-    });
-    Child::new(spec, mailbox, start)
+    Child::leaf(spec, address, args, || DevicesActor)
 }
 
 type Me = ActorRef<Mail<DevicesMsg>>;

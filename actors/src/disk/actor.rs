@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::events::{Event, Events, EventsMsg};
 use crate::run::stream::now_ms;
 use crate::supervision::task::{self, Task, TaskEnd};
-use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn};
+use crate::supervision::{Address, Child, ChildSpec, Mail};
 
 /// How often the file system is asked.
 const EVERY: Duration = Duration::from_secs(60);
@@ -85,17 +85,7 @@ struct DiskState {
 /// The disk actor as a child of its supervisor.
 pub fn child(dir: PathBuf, disk: Disk, events: Events, spec: ChildSpec) -> Child {
     let args = DiskArgs { dir, disk, events };
-    let address = Address::new("disk", 1);
-    let mailbox = Arc::new(address.clone());
-    let start: StartFn = Arc::new(move |parent| {
-        let (args, address) = (args.clone(), address.clone());
-        Box::pin(async move {
-            let (actor, _) = DiskActor::spawn_linked(None, DiskActor, args, parent).await?;
-            address.publish(actor.clone());
-            Ok(actor.get_cell())
-        })
-    });
-    Child::new(spec, mailbox, start)
+    Child::leaf(spec, Address::new("disk", 1), args, || DiskActor)
 }
 
 impl Actor for DiskActor {

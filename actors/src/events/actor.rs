@@ -2,12 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
-use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::message::{Audience, ConnId, Event, EventsMsg, Subscriber};
-use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn};
+use crate::supervision::{Address, Child, ChildSpec, Mail};
 
 /// Mails that may wait; a publisher waits when it is full.
 pub const MAILBOX: usize = 4096;
@@ -31,16 +30,7 @@ struct Connection {
 
 /// The hub as a child of its supervisor.
 pub fn child(address: Address<EventsMsg>, spec: ChildSpec) -> Child {
-    let mailbox = Arc::new(address.clone());
-    let start: StartFn = Arc::new(move |parent| {
-        let address = address.clone();
-        Box::pin(async move {
-            let (actor, _) = EventsActor::spawn_linked(None, EventsActor, (), parent).await?;
-            address.publish(actor.clone());
-            Ok(actor.get_cell())
-        })
-    });
-    Child::new(spec, mailbox, start)
+    Child::leaf(spec, address, (), || EventsActor)
 }
 
 impl Actor for EventsActor {

@@ -17,7 +17,7 @@ use crate::presence::Versions;
 use crate::run::context;
 use crate::store::{Store, StoreError};
 use crate::supervision::task::{self, Task, TaskEnd};
-use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn};
+use crate::supervision::{Address, Child, ChildSpec, Mail};
 
 /// Mails that may wait.
 pub const MAILBOX: usize = 1024;
@@ -84,16 +84,7 @@ struct HealthState {
 
 /// Health as a child of the front.
 pub fn child(address: Address<HealthMsg>, args: HealthArgs, spec: ChildSpec) -> Child {
-    let mailbox = Arc::new(address.clone());
-    let start: StartFn = Arc::new(move |parent| {
-        let (address, args) = (address.clone(), args.clone());
-        Box::pin(async move {
-            let (actor, _) = HealthActor::spawn_linked(None, HealthActor, args, parent).await?;
-            address.publish(actor.clone());
-            Ok(actor.get_cell())
-        })
-    });
-    Child::new(spec, mailbox, start)
+    Child::leaf(spec, address, args, || HealthActor)
 }
 
 impl Actor for HealthActor {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::entry::{PresenceEntry, PresenceTable};
 use crate::events::{Event, Events, EventsMsg};
 use crate::protocol::StateVersion;
-use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn};
+use crate::supervision::{Address, Child, ChildSpec, Mail};
 
 /// Changes within this time are told as one: five hundred clients that leave together are not five hundred lists for
 /// everybody who stays.
@@ -83,16 +83,7 @@ struct PresenceState {
 
 /// Presence as a child of its supervisor.
 pub fn child(address: Address<PresenceMsg>, args: PresenceArgs, spec: ChildSpec) -> Child {
-    let mailbox = Arc::new(address.clone());
-    let start: StartFn = Arc::new(move |parent| {
-        let (address, args) = (address.clone(), args.clone());
-        Box::pin(async move {
-            let (actor, _) = PresenceActor::spawn_linked(None, PresenceActor, args, parent).await?;
-            address.publish(actor.clone());
-            Ok(actor.get_cell())
-        })
-    });
-    Child::new(spec, mailbox, start)
+    Child::leaf(spec, address, args, || PresenceActor)
 }
 
 impl Actor for PresenceActor {

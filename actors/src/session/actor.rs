@@ -12,7 +12,7 @@ use super::debts::Debt;
 use super::key::SessionKey;
 use super::message::{Loaded, News, SessionMsg};
 use super::state::{Me, Phase, RETRY, SessionState, Waiting};
-use super::{requests, resume, step};
+use super::{requests, resume, step, waiting};
 use crate::metrics;
 use crate::run::context::Context;
 use crate::run::message::{FailureKind, Outcome, RunEnd, Turn, TurnKind};
@@ -112,14 +112,14 @@ impl SessionState {
                     self.accepted(me, *accepting, stored).await;
                 }
             }
-            News::Queued { run_id, stored } => requests::queued(self, &run_id, stored),
+            News::Queued { run_id, stored } => waiting::queued(self, &run_id, stored),
             // The end must be computed from what the change makes of the entry.
             News::RunEnded { .. } if self.change.is_some() => self.deferred.push_front(SessionMsg::News(news)),
             News::RunEnded { run_id, end } => self.run_ended(me, &run_id, *end),
             News::EndStored(stored) => {
                 if let Phase::Ending(ending) = std::mem::replace(&mut self.phase, Phase::Idle) {
                     self.end_stored(me, *ending, stored);
-                    requests::wait_before_collecting(self, me);
+                    waiting::wait_before_collecting(self, me);
                 }
             }
             News::Changed(stored) => {
@@ -167,7 +167,7 @@ impl SessionState {
             match serde_json::from_str(&run.request) {
                 Ok(turn) => {
                     let _ = self.context.directory.register(&run.run_id, self.key.as_str(), run.accepted_at, None); // known: it has been waiting all along
-                    self.waiting.push_back(Waiting { turn, stored: true, steer: false, reply: None });
+                    self.waiting.push_back(Waiting { turn, stored: true, restored: true, steer: false, reply: None });
                 }
                 Err(error) => {
                     tracing::error!(run = %run.run_id, %error, "a queued turn cannot be read; it stays in the store")
@@ -216,7 +216,7 @@ impl SessionState {
                     state.end_in_directory(&run.run_id, outcome, run.accepted_at);
                 }
                 for turn in resumed.into_iter().flatten().rev() {
-                    state.wait_first(turn);
+                    state.wait_first(turn, true);
                 }
             }),
         );
@@ -264,7 +264,7 @@ impl SessionState {
             self.run_ended(me, &run_id, *end);
         }
         while !self.is_between() {
-            if matches!(self.phase, Phase::Idle) && !self.queue_held && requests::start_next(self, me) {
+            if matches!(self.phase, Phase::Idle) && !self.queue_held && waiting::start_next(self, me) {
                 break;
             }
             match self.deferred.pop_front() {

@@ -23,6 +23,9 @@ pub mod status_card;
 mod step;
 pub mod stop_phrase;
 pub mod thinking;
+mod waiting;
+mod watch;
+mod writes;
 
 pub use entry::SessionEntry;
 pub use key::{AgentId, KeyError, KeyRules, SessionKey};

@@ -15,7 +15,7 @@ use crate::run::context::Context;
 use crate::store::runs;
 use crate::supervision::group::QUARANTINE;
 use crate::supervision::task::{self, Task, TaskEnd};
-use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn};
+use crate::supervision::{Address, Child, ChildSpec, Mail};
 
 /// How long a session may take to read what the last time left.
 const LOAD_LIMIT: Duration = Duration::from_secs(10);
@@ -34,17 +34,7 @@ struct Swept(TaskEnd<()>);
 
 /// Recovery as a child of the agents' supervisor.
 pub fn child(context: Arc<Context>, spec: ChildSpec) -> Child {
-    let address = Address::new("recovery", 1);
-    let mailbox = Arc::new(address.clone());
-    let start: StartFn = Arc::new(move |parent| {
-        let (context, address) = (Arc::clone(&context), address.clone());
-        Box::pin(async move {
-            let (actor, _) = RecoveryActor::spawn_linked(None, RecoveryActor, context, parent).await?;
-            address.publish(actor.clone());
-            Ok(actor.get_cell())
-        })
-    });
-    Child::new(spec, mailbox, start)
+    Child::leaf(spec, Address::new("recovery", 1), context, || RecoveryActor)
 }
 
 impl Actor for RecoveryActor {

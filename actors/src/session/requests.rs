@@ -1,7 +1,6 @@
 //! What a session does with the requests that reach it while no step is in flight.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ractor::RpcReplyPort;
 use serde_json::{Map, Value};
@@ -9,19 +8,15 @@ use serde_json::{Map, Value};
 use super::command::{self, Command, Directive, Setting};
 use super::commands;
 use super::entry::{OverrideSource, SessionEntry};
-use super::message::{Admission, News, SessionError, SessionMsg};
-use super::queue::{self, Authority, Decision, QueueRule, QueuedTurn, Route};
+use super::message::{Admission, SessionError, SessionMsg};
 use super::reset::{ResetCommand, ResetKind};
 use super::state::{AdmissionReply, Me, Phase, SessionState, Waiting, answer, new_session_id};
-use super::{step, stop_phrase};
-use crate::config::settings::QueueMode;
+use super::{step, stop_phrase, waiting};
 use crate::model::message::{AssistantMessage, Message, Part};
 use crate::protocol::session_calls::ResetReason;
-use crate::run::message::{AbortCause, Outcome, RunMsg, Turn, TurnKind};
+use crate::run::message::{AbortCause, Outcome, Turn, TurnKind};
 use crate::run::stream::now_ms;
 use crate::store::StoreError;
-use crate::store::runs::{RunRecord, RunState};
-use crate::supervision::Mail;
 
 /// Does what was asked. Called while idle or running, with nothing in flight.
 pub fn handle(state: &mut SessionState, me: &Me, request: SessionMsg) {
@@ -72,7 +67,7 @@ pub fn refuse(request: SessionMsg) {
 fn needs_idle(state: &mut SessionState, me: &Me) -> bool {
     let running = state.abort_run(AbortCause::Stop).is_some();
     if running {
-        forget_waiting(state, me);
+        waiting::forget_waiting(state, me);
     }
     running
 }
@@ -106,8 +101,8 @@ fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionRep
         return answer_command(state, me, turn, commands::NOTHING_SAID.to_owned(), None, reply);
     }
     match &state.phase {
-        Phase::Running(_) => enqueue(state, me, turn, reply),
-        _ if !state.waiting.is_empty() || state.context.is_draining() => wait(state, me, turn, false, reply),
+        Phase::Running(_) => waiting::enqueue(state, me, turn, reply),
+        _ if !state.waiting.is_empty() || state.context.is_draining() => waiting::wait(state, me, turn, false, reply),
         _ => state.begin(me, turn, Some(reply), Vec::new()),
     }
 }
@@ -136,194 +131,6 @@ fn apply_to_turn(list: &[Directive], turn: &mut Turn) -> Result<(), String> {
     Ok(())
 }
 
-/// A turn that finds the session busy.
-fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionReply) {
-    let Phase::Running(running) = &state.phase else { return };
-    if says_the_same(&running.turn, &turn) {
-        let live = running.turn.run_id.clone();
-        state.context.directory.forget(&turn.run_id);
-        return answer(Some(reply), Ok(Admission::InFlight(live)));
-    }
-    let snapshot = state.context.config.load();
-    let config = &snapshot.settings.messages.queue;
-    let session_mode = state.entry.as_ref().and_then(|entry| entry.queue_mode.as_deref());
-    let mode = queue::mode(None, session_mode, turn.channel.as_deref(), config);
-    let rule = QueueRule { mode, cap: config.cap, drop: config.drop };
-    let (route, running_route) = (route_of(&turn), route_of(&running.turn));
-    let routes: Vec<Route> = state.waiting.iter().map(|waiting| route_of(&waiting.turn)).collect();
-    let waiting: Vec<QueuedTurn<'_>> =
-        state.waiting.iter().zip(&routes).map(|(waiting, route)| queued_turn(&waiting.turn, route)).collect();
-    let running = queued_turn(&running.turn, &running_route);
-    let decision = match queue::admit(rule, &running, true, &waiting, &queued_turn(&turn, &route)) {
-        // A run that is being ended cannot take anything in.
-        Decision::Steer if state.context.is_draining() => Decision::Wait { dropped: Vec::new() },
-        Decision::SteerAndWait { dropped } | Decision::Interrupt { dropped } if state.context.is_draining() => {
-            Decision::Wait { dropped }
-        }
-        decision => decision,
-    };
-    match decision {
-        Decision::Steer => wait(state, me, turn, true, reply),
-        Decision::SteerAndWait { dropped } => {
-            drop_waiting(state, me, &dropped);
-            steer_copy(state, &turn);
-            wait(state, me, turn, false, reply);
-        }
-        Decision::Wait { dropped } => {
-            drop_waiting(state, me, &dropped);
-            wait(state, me, turn, false, reply);
-        }
-        Decision::Interrupt { dropped } => {
-            drop_waiting(state, me, &dropped);
-            state.abort_run(AbortCause::Stop);
-            wait(state, me, turn, false, reply);
-        }
-        Decision::Refuse => {
-            let full = state.waiting.len();
-            answer(Some(reply), Err(SessionError::QueueFull(full)));
-        }
-    }
-}
-
-/// Is a chat message the one that is being answered, sent again by the same route under another id?
-fn says_the_same(running: &Turn, turn: &Turn) -> bool {
-    let both_chat = running.kind == TurnKind::Chat && turn.kind == TurnKind::Chat && turn.resume.is_none();
-    both_chat && running.channel == turn.channel && running.text == turn.text && running.images == turn.images
-}
-
-/// Shows the live run a message that is kept as a turn of its own. Lost with the run: the turn itself is on disk.
-fn steer_copy(state: &SessionState, turn: &Turn) {
-    if let Phase::Running(running) = &state.phase {
-        let _ = running.actor.send_message(Mail::own(RunMsg::Hint(turn.clone()))); // it has ended: the turn comes next
-    }
-}
-
-fn route_of(turn: &Turn) -> Route {
-    Route { channel: turn.channel.clone(), ..Route::default() }
-}
-
-/// Every way in that this release has is the owner's own.
-fn queued_turn<'a>(turn: &'a Turn, route: &'a Route) -> QueuedTurn<'a> {
-    QueuedTurn {
-        run_id: &turn.run_id,
-        text: &turn.text,
-        sender: None,
-        route,
-        authority: Authority::Owner,
-        received_at_ms: turn.accepted_at,
-        alone: turn.kind != TurnKind::Chat
-            || turn.resume.is_some()
-            || turn.model.is_some()
-            || turn.thinking.is_some()
-            || !turn.images.is_empty(),
-    }
-}
-
-/// Puts a turn at the end of the queue; it is answered when it is on disk.
-fn wait(state: &mut SessionState, me: &Me, turn: Turn, steer: bool, reply: AdmissionReply) {
-    let session_id = state.entry.as_ref().map(|entry| entry.session_id.clone()).unwrap_or_default();
-    let run = step::run_record(&state.key, &session_id, &turn, RunState::Queued, now_ms());
-    let run_id = turn.run_id.clone();
-    state.waiting.push_back(Waiting { turn, stored: false, steer, reply: Some(reply) });
-    let work = run.map(|run| Arc::new(move |db: &_| step::queue(db, &run)));
-    state.insist(me, work, move |stored| News::Queued { run_id, stored });
-}
-
-/// A waiting turn is on disk, or it is not.
-pub fn queued(state: &mut SessionState, run_id: &str, stored: Result<Option<RunRecord>, StoreError>) {
-    let Some(place) = state.waiting.iter().position(|waiting| waiting.turn.run_id == run_id && !waiting.stored) else {
-        return; // aborted meanwhile
-    };
-    match stored {
-        Ok(None) => accepted_to_wait(state, place),
-        // It was stored before, and only the answer was lost.
-        Ok(Some(known)) if known.run_id == run_id && known.state == RunState::Queued => accepted_to_wait(state, place),
-        Ok(Some(known)) => {
-            let Some(waiting) = state.waiting.remove(place) else { return };
-            state.forget_if_over(&waiting.turn.run_id, &known);
-            answer(waiting.reply, Ok(Admission::Known(Box::new(known))));
-        }
-        Err(error) => {
-            let Some(waiting) = state.waiting.remove(place) else { return };
-            state.context.directory.forget(run_id);
-            answer(waiting.reply, Err(error.into()));
-        }
-    }
-}
-
-fn accepted_to_wait(state: &mut SessionState, place: usize) {
-    let live = match &mut state.phase {
-        Phase::Running(running) if !running.aborting => Some(running),
-        _ => None,
-    };
-    let Some(waiting) = state.waiting.get_mut(place) else { return };
-    waiting.stored = true;
-    let reply = waiting.reply.take();
-    let (true, Some(running)) = (waiting.steer, live) else {
-        waiting.steer = false;
-        return answer(reply, Ok(Admission::Queued { ahead: place }));
-    };
-    let turn = waiting.turn.clone();
-    let run_id = turn.run_id.clone();
-    if running.actor.send_message(Mail::own(RunMsg::Steer(turn))).is_err() {
-        waiting.steer = false; // the run has just ended: the message is a turn like any other
-        return answer(reply, Ok(Admission::Queued { ahead: place }));
-    }
-    let accepted_at = waiting.turn.accepted_at;
-    running.steered.extend(state.waiting.remove(place).map(|waiting| waiting.turn));
-    answer(reply, Ok(Admission::Steered));
-    state.announcer.taken_in(&run_id);
-    state.end_in_directory(&run_id, Outcome::Completed { text: String::new() }, accepted_at);
-}
-
-/// Starts the next waiting turn, if it is on disk. Returns whether the queue holds the session back.
-pub fn start_next(state: &mut SessionState, me: &Me) -> bool {
-    match state.waiting.front() {
-        _ if state.context.is_draining() => return false,
-        None => return false,
-        Some(front) if !front.stored => return true,
-        Some(_) => {}
-    }
-    let mode = queue_mode(state);
-    let routes: Vec<Route> = state.waiting.iter().map(|waiting| route_of(&waiting.turn)).collect();
-    let stored = state.waiting.iter().zip(&routes).take_while(|(waiting, _)| waiting.stored);
-    let turns: Vec<QueuedTurn<'_>> = stored.map(|(waiting, route)| queued_turn(&waiting.turn, route)).collect();
-    let count = queue::batch(mode, &turns).max(1);
-    let overflow = turns.first().and_then(|first| state.overflow.take(first));
-    let text = queue::render(mode, &turns[..count], overflow);
-    let batch: Vec<Waiting> = state.waiting.drain(..count).collect();
-    let Some(first) = batch.first() else { return false };
-    let turn = Turn { text, ..first.turn.clone() };
-    state.begin(me, turn, None, batch); // whoever waits for a place in the queue was answered when it was stored
-    true
-}
-
-/// In collect mode the waiting messages become a turn only after a quiet moment.
-pub fn wait_before_collecting(state: &mut SessionState, me: &Me) {
-    state.queue_held = false;
-    if queue_mode(state) != QueueMode::Collect || state.waiting.is_empty() {
-        return;
-    }
-    let debounce = state.context.config.load().settings.messages.queue.debounce_ms;
-    let latest = state.waiting.iter().map(|waiting| waiting.turn.accepted_at).max().unwrap_or_default();
-    let due = latest.saturating_add_unsigned(debounce);
-    let Ok(delay) = u64::try_from(due - now_ms()) else { return };
-    hold_queue(state, me, Duration::from_millis(delay));
-}
-
-/// Nothing is taken from the queue for a while.
-pub fn hold_queue(state: &mut SessionState, me: &Me, delay: Duration) {
-    state.queue_held = true;
-    state.timer += 1;
-    let timer = state.timer;
-    drop(me.send_after(delay, move || Mail::own(SessionMsg::News(News::CollectDue(timer)))));
-}
-
-fn queue_mode(state: &SessionState) -> QueueMode {
-    let session = state.entry.as_ref().and_then(|entry| entry.queue_mode.as_deref());
-    queue::mode(None, session, None, &state.context.config.load().settings.messages.queue)
-}
-
 /// Ends the live run and forgets what waits; with an id only that run. Returns the ids that were ended.
 fn abort(state: &mut SessionState, me: &Me, run_id: Option<&str>, cause: AbortCause) -> Vec<String> {
     let live = match &state.phase {
@@ -334,70 +141,18 @@ fn abort(state: &mut SessionState, me: &Me, run_id: Option<&str>, cause: AbortCa
     match run_id {
         Some(wanted) if live.as_deref() != Some(wanted) => {
             if let Some(place) = state.waiting.iter().position(|waiting| waiting.turn.run_id == wanted) {
-                ended.extend(forget(state, me, &[place], cause));
+                ended.extend(waiting::forget(state, me, &[place], cause));
             }
         }
         _ => {
             ended.extend(state.abort_run(cause));
             match (run_id, cause) {
                 (Some(_), _) | (None, AbortCause::Restart) => {} // what waits runs after the restart
-                (None, _) => ended.extend(forget_waiting(state, me)),
+                (None, _) => ended.extend(waiting::forget_waiting(state, me)),
             }
         }
     }
     ended
-}
-
-fn forget_waiting(state: &mut SessionState, me: &Me) -> Vec<String> {
-    let all: Vec<usize> = (0..state.waiting.len()).collect();
-    forget(state, me, &all, AbortCause::Stop)
-}
-
-/// Takes turns out of the queue; whoever waits for them is told that they were aborted.
-fn forget(state: &mut SessionState, me: &Me, places: &[usize], cause: AbortCause) -> Vec<String> {
-    let mut ended = Vec::new();
-    for place in places.iter().rev() {
-        let Some(waiting) = state.waiting.remove(*place) else { continue };
-        let outcome = Outcome::Aborted { cause, partial: String::new() };
-        answer(waiting.reply, Ok(Admission::Queued { ahead: *place }));
-        state.announcer.run_ended(&waiting.turn.run_id, &outcome, waiting.turn.accepted_at, 0);
-        state.end_in_directory(&waiting.turn.run_id, outcome, waiting.turn.accepted_at);
-        ended.push(waiting.turn.run_id);
-    }
-    ended.reverse();
-    if state.waiting.is_empty() {
-        state.queue_held = false;
-    }
-    record_dropped(state, me, &ended);
-    ended
-}
-
-/// Makes room in a full queue: what is dropped is told with the next turn.
-fn drop_waiting(state: &mut SessionState, me: &Me, places: &[usize]) {
-    let cap = state.context.config.load().settings.messages.queue.cap;
-    let mut dropped = Vec::new();
-    for place in places.iter().rev() {
-        let Some(waiting) = state.waiting.remove(*place) else { continue };
-        let route = route_of(&waiting.turn);
-        state.overflow.note(&queued_turn(&waiting.turn, &route), cap);
-        answer(waiting.reply, Ok(Admission::Queued { ahead: *place }));
-        state.announcer.taken_in(&waiting.turn.run_id);
-        state.end_in_directory(
-            &waiting.turn.run_id,
-            Outcome::Completed { text: String::new() },
-            waiting.turn.accepted_at,
-        );
-        dropped.push(waiting.turn.run_id);
-    }
-    record_dropped(state, me, &dropped);
-}
-
-fn record_dropped(state: &mut SessionState, me: &Me, runs: &[String]) {
-    if runs.is_empty() {
-        return;
-    }
-    let (runs, now) = (runs.to_vec(), now_ms());
-    state.record(me, Arc::new(move |db| step::drop_queued(db, &runs, now)));
 }
 
 fn patch(
@@ -448,7 +203,7 @@ fn reset(
     reason: ResetReason,
     reply: RpcReplyPort<Result<SessionEntry, SessionError>>,
 ) {
-    forget_waiting(state, me);
+    waiting::forget_waiting(state, me);
     let done = Box::new(move |state: &mut SessionState, _: &Me, stored: Result<(), StoreError>| {
         let entry = state.entry.clone().ok_or(SessionError::NotFound);
         let _ = reply.send(stored.map_err(SessionError::Store).and(entry)); // the asker may have gone
@@ -501,7 +256,7 @@ fn begin_anew(state: &mut SessionState, me: &Me, turn: Turn, wish: ResetCommand,
 }
 
 fn delete(state: &mut SessionState, me: &Me, reply: RpcReplyPort<Result<bool, SessionError>>) {
-    forget_waiting(state, me);
+    waiting::forget_waiting(state, me);
     let Some(entry) = &state.entry else {
         let _ = reply.send(Ok(false)); // the asker may have gone
         return;

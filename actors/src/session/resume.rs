@@ -15,6 +15,10 @@ const NOTICE: &str = "[System] The gateway was restarted while you were working 
                       finished was cut off. Go on from the conversation above and answer. Do not repeat what is done. A \
                       tool call without a result may or may not have had its effect: look first, do it again only if it is missing.";
 
+/// The same, when other messages were answered since.
+const OLDER: &str = "[System] The following earlier message was cut off by restarts of the gateway and never answered. A tool call \
+                     without a result may or may not have had its effect: look first. Answer it now.";
+
 /// The turn that goes on after this one. `None`: nobody waits for it any more, or it was tried often enough.
 pub fn after(turn: &Turn, now: i64) -> Option<Turn> {
     if turn.kind == TurnKind::Http {
@@ -37,10 +41,14 @@ pub fn after(turn: &Turn, now: i64) -> Option<Turn> {
     })
 }
 
-/// The turn that goes on after a dead one because somebody says so: counted from the start.
-pub fn again(turn: &Turn, now: i64) -> Option<Turn> {
-    let of = turn.resume.as_ref().map_or_else(|| turn.run_id.clone(), |resume| resume.of.clone());
-    after(&Turn { resume: None, run_id: of, ..turn.clone() }, now)
+/// The turn that goes on after a dead one because somebody says so, counted from the start. `original` is the message that was
+/// cut off first; `is_last` tells whether it is still the last that was said.
+///
+/// Its id follows from the dead one's: asked for twice, it is the same turn.
+pub fn again(dead_run: &str, original: &Turn, is_last: bool, now: i64) -> Option<Turn> {
+    let next = after(&Turn { resume: None, ..original.clone() }, now)?;
+    let text = if is_last { NOTICE.to_owned() } else { format!("{OLDER}\n\n{}", original.text) };
+    Some(Turn { run_id: format!("{dead_run}:again"), text, ..next })
 }
 
 /// Marks a message of the transcript that no person wrote.
@@ -67,5 +75,18 @@ mod tests {
         }
         assert_eq!(after(&next, 5), None);
         assert_eq!(after(&Turn { kind: TurnKind::Http, ..turn }, 5), None);
+    }
+
+    #[test]
+    fn a_dead_message_is_tried_again_under_one_id_and_named_when_it_is_not_the_last() {
+        let turn: Turn =
+            serde_json::from_value(json!({ "runId": "r", "kind": "chat", "text": "hi there", "acceptedAt": 1 }))
+                .unwrap();
+        let last = again("dead", &turn, true, 5).unwrap();
+        assert_eq!((last.run_id.as_str(), last.text.as_str()), ("dead:again", NOTICE));
+        assert_eq!(last.resume, Some(Resume { of: "r".into(), attempt: 1 }));
+        let older = again("dead", &turn, false, 6).unwrap();
+        assert_eq!(older.run_id, last.run_id);
+        assert!(older.text.starts_with("[System]") && older.text.ends_with("hi there"), "{}", older.text);
     }
 }

@@ -6,17 +6,16 @@ use std::time::Duration;
 
 use ractor::{ActorRef, RpcReplyPort};
 use serde_json::json;
-use tokio::sync::oneshot;
 
 use super::announce::Announcer;
-use super::debts::{Debt, Debts};
+use super::debts::Debts;
 use super::entry::SessionEntry;
 use super::key::SessionKey;
 use super::message::{Admission, News, SessionError, SessionMsg, SessionStatus};
 use super::queue::Overflow;
-use super::requests;
 use super::resume;
 use super::step::{self, Begin, End};
+use super::waiting;
 use crate::metrics;
 use crate::protocol::session::RunStatus;
 use crate::run::actor::{self as run_actor, RunArgs};
@@ -28,13 +27,10 @@ use crate::run::stream::now_ms;
 use crate::run::turn::TurnArgs;
 use crate::store::StoreError;
 use crate::store::runs::{RunRecord, RunState};
-use crate::supervision::life::check_every;
-use crate::supervision::mailbox::Mailbox;
 use crate::supervision::task::TaskSet;
 use crate::supervision::{Address, Mail};
 
 pub type Me = ActorRef<Mail<SessionMsg>>;
-type Submitted<T> = Result<oneshot::Receiver<Result<T, StoreError>>, StoreError>;
 pub type AdmissionReply = RpcReplyPort<Result<Admission, SessionError>>;
 
 /// Pause before a step that could not be stored is tried again.
@@ -131,13 +127,12 @@ pub struct Waiting {
     pub turn: Turn,
     /// On disk?
     pub stored: bool,
+    /// An earlier life of the gateway or of the session left it: it begins by itself, and so not in safe mode.
+    pub restored: bool,
     /// Meant for the live run; if that ends first, it is a turn like any other.
     pub steer: bool,
     pub reply: Option<AdmissionReply>,
 }
-
-/// When a write is repeated whose answer did not come.
-const REPEATS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(250), Duration::from_secs(1)];
 
 impl SessionState {
     pub fn new(context: Arc<Context>, key: SessionKey) -> Self {
@@ -160,19 +155,6 @@ impl SessionState {
         }
     }
 
-    /// Hands a write to the store, together with what is owed: neither gets there without the other.
-    pub fn submit<T, F>(&self, work: F) -> Submitted<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
-    {
-        let debts = self.debts.list();
-        self.context.store.submit(move |db| {
-            debts.iter().try_for_each(|debt| debt(db))?;
-            work(db)
-        })
-    }
-
     /// Is a step in flight, so that requests must wait for its outcome?
     pub fn is_between(&self) -> bool {
         let settled = match &self.phase {
@@ -191,58 +173,6 @@ impl SessionState {
             _ => None,
         };
         SessionStatus { entry: self.entry.clone(), running, waiting: self.waiting.len() }
-    }
-
-    /// Sends news to itself when the store has answered.
-    pub fn when_stored<T: Send + 'static>(
-        &mut self,
-        me: &Me,
-        receipt: Submitted<T>,
-        news: impl FnOnce(Result<T, StoreError>) -> News + Send + 'static,
-    ) {
-        let me = me.clone();
-        self.watchers.spawn("session-store", async move {
-            let stored = match receipt {
-                Ok(answer) => answer.await.unwrap_or(Err(StoreError::Restarting)),
-                Err(error) => Err(error),
-            };
-            let _ = me.send_message(Mail::own(SessionMsg::News(news(stored)))); // gone: it reads the store when it is back
-        });
-    }
-
-    /// Hands a write to the store that is safe to repeat, and repeats it when the answer is lost or it did not go through:
-    /// whoever waits for it should not hear of a store that is being opened anew.
-    pub fn insist<T, F>(
-        &mut self,
-        me: &Me,
-        work: Result<Arc<F>, StoreError>,
-        news: impl FnOnce(Result<T, StoreError>) -> News + Send + 'static,
-    ) where
-        T: Send + 'static,
-        F: Fn(&rusqlite::Connection) -> Result<T, StoreError> + Send + Sync + 'static,
-    {
-        let debts = self.debts.list();
-        let work = work.map(|work| {
-            Arc::new(move |db: &rusqlite::Connection| {
-                debts.iter().try_for_each(|debt| debt(db))?;
-                work(db)
-            })
-        });
-        let first = work.clone().and_then(|work| self.context.store.submit(move |db| work(db)));
-        let (me, store) = (me.clone(), self.context.store.clone());
-        self.watchers.spawn("session-store", async move {
-            let mut stored = match first {
-                Ok(answer) => answer.await.unwrap_or(Err(StoreError::Restarting)),
-                Err(error) => Err(error),
-            };
-            for pause in REPEATS {
-                let (Err(StoreError::Restarting | StoreError::Sql(_)), Ok(work)) = (&stored, &work) else { break };
-                tokio::time::sleep(pause).await;
-                let work = Arc::clone(work);
-                stored = store.write(move |db| work(db)).await;
-            }
-            let _ = me.send_message(Mail::own(SessionMsg::News(news(stored)))); // gone: it reads the store when it is back
-        });
     }
 
     /// A turn begins: its message goes to disk together with its run. `batch` is what it was made of, if it has waited.
@@ -321,7 +251,7 @@ impl SessionState {
         for waiting in batch.into_iter().rev() {
             self.waiting.push_front(waiting);
         }
-        requests::hold_queue(self, me, RETRY);
+        waiting::hold_queue(self, me, RETRY);
     }
 
     async fn start_run(&mut self, me: &Me, turn: Turn, entry: SessionEntry) {
@@ -360,47 +290,6 @@ impl SessionState {
         }
     }
 
-    fn check_run_later(&self, me: &Me, run_id: &str) {
-        let run_id = run_id.to_owned();
-        drop(me.send_after(check_every(), move || Mail::own(SessionMsg::News(News::CheckRun(run_id)))));
-    }
-
-    /// Asks the live run whether it is there; one that has not answered the last time is killed, and so goes down.
-    pub fn check_run(&mut self, me: &Me, run_id: &str) {
-        let Phase::Running(running) = &mut self.phase else { return };
-        if running.turn.run_id != run_id {
-            return; // an older one
-        }
-        if running.address.answered() != running.asked {
-            tracing::error!(session = %self.key, run = %run_id, "run does not answer; killing it");
-            return running.actor.kill();
-        }
-        running.asked = running.asked.wrapping_add(1);
-        running.address.ping(running.asked);
-        self.check_run_later(me, run_id);
-        self.watch_progress(run_id);
-    }
-
-    /// A run that makes no progress while others wait behind it is told of, and at last ended, so that they get their turn.
-    fn watch_progress(&mut self, run_id: &str) {
-        let limits = self.context.config.load().settings.diagnostics;
-        let queued = self.waiting.len();
-        let Phase::Running(running) = &mut self.phase else { return };
-        let silent = running.pulse.silent_for();
-        if queued == 0 || silent < Duration::from_millis(limits.stuck_session_warn_ms) {
-            return;
-        }
-        let (key, age_ms, silent_ms) = (&self.key, now_ms() - running.started_at, silent.as_millis());
-        if silent >= Duration::from_millis(limits.stuck_session_abort_ms) {
-            tracing::error!(session = %key, run = %run_id, age_ms, silent_ms, queued, "session stuck: its run is ended");
-            metrics::session_stuck("aborted");
-            self.abort_run(AbortCause::Timeout);
-        } else if !std::mem::replace(&mut running.warned, true) {
-            tracing::warn!(session = %key, run = %run_id, age_ms, silent_ms, queued, "session stuck: its run makes no progress");
-            metrics::session_stuck("warned");
-        }
-    }
-
     /// A run is over: what it did goes to disk.
     pub fn end(&mut self, me: &Me, turn: Turn, end: RunEnd, started_at: i64, steered: Vec<String>) {
         let now = now_ms();
@@ -416,7 +305,7 @@ impl SessionState {
         let follow_ups: Vec<Turn> = resumed.into_iter().chain(unsteered.map(as_new_turn)).collect();
         let rows = follow_ups.iter().filter_map(|turn| self.queued_row(turn, &entry, now)).collect();
         for turn in follow_ups.into_iter().rev() {
-            self.wait_first(turn);
+            self.wait_first(turn, false);
         }
         let step = Arc::new(End {
             key: self.key.clone(),
@@ -441,10 +330,10 @@ impl SessionState {
     }
 
     /// A turn under a fresh id, stored or owed, that comes before all others.
-    pub fn wait_first(&mut self, turn: Turn) {
+    pub fn wait_first(&mut self, turn: Turn, restored: bool) {
         let known = self.context.directory.register(&turn.run_id, self.key.as_str(), turn.accepted_at, None);
         debug_assert!(known.is_ok(), "a fresh id cannot be known");
-        self.waiting.push_front(Waiting { turn, stored: true, steer: false, reply: None });
+        self.waiting.push_front(Waiting { turn, stored: true, restored, steer: false, reply: None });
     }
 
     /// The end is on disk, or cannot be stored now: either way it is told, once. In the second case it is owed: it is
@@ -480,44 +369,6 @@ impl SessionState {
         let session_id = self.entry.as_ref().map(|entry| entry.session_id.clone()).unwrap_or_default();
         let ended = EndedRun { outcome, facts: end.facts, session_id, started_at, ended_at: now_ms() };
         self.context.directory.end(&turn.run_id, ended);
-    }
-
-    /// A write that could not be stored and must be.
-    pub fn owe(&mut self, me: &Me, debt: Debt) {
-        self.debts.add(debt);
-        self.pay_later(me);
-    }
-
-    /// Stores something that nobody waits for; if that cannot be done now, it is owed.
-    pub fn record(&mut self, me: &Me, debt: Debt) {
-        let write = Arc::clone(&debt);
-        let receipt = self.submit(move |db| write(db));
-        self.when_stored(me, receipt, |stored| News::Recorded { debt, stored });
-    }
-
-    fn pay_later(&mut self, me: &Me) {
-        if let Some(delay) = self.debts.next_try() {
-            drop(me.send_after(delay, || Mail::own(SessionMsg::News(News::PayDue))));
-        }
-    }
-
-    /// Tries to write what is owed.
-    pub fn pay(&mut self, me: &Me) {
-        let count = self.debts.len();
-        let receipt = self.submit(|_| Ok(()));
-        self.when_stored(me, receipt, move |stored| News::Paid { count, stored });
-    }
-
-    pub fn paid(&mut self, me: &Me, count: usize, stored: Result<(), StoreError>) {
-        self.debts.settled();
-        match stored {
-            Ok(()) => {
-                self.debts.forget(count);
-                tracing::info!(session = %self.key, count, "what could not be stored before is stored now");
-            }
-            Err(error) => tracing::warn!(session = %self.key, %error, "still not stored"),
-        }
-        self.pay_later(me);
     }
 
     /// Stores a change of the entry and then does what follows.

@@ -11,7 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 
 use super::{QUEUE, Queues, Store, open, reader, runs, writer};
-use crate::supervision::{Address, Child, ChildSpec, Mail, StartFn, task};
+use crate::supervision::{Address, Child, ChildSpec, Mail, task};
 
 /// Internal news only.
 pub enum StoreNews {
@@ -34,17 +34,7 @@ struct StoreState {
 
 /// The store as a child of the foundation.
 pub fn child(store: Store, spec: ChildSpec) -> Child {
-    let address = Address::new("store", 1);
-    let mailbox = Arc::new(address.clone());
-    let start: StartFn = Arc::new(move |parent| {
-        let (store, address) = (store.clone(), address.clone());
-        Box::pin(async move {
-            let (actor, _) = StoreActor::spawn_linked(None, StoreActor, store, parent).await?;
-            address.publish(actor.clone());
-            Ok(actor.get_cell())
-        })
-    });
-    Child::new(spec, mailbox, start)
+    Child::leaf(spec, Address::new("store", 1), store, || StoreActor)
 }
 
 impl Actor for StoreActor {

@@ -182,6 +182,11 @@ pub fn counts(db: &Connection) -> Result<Vec<(String, i64)>, StoreError> {
     Ok(rows)
 }
 
+/// How many runs are dead.
+pub fn dead(db: &Connection) -> Result<i64, StoreError> {
+    Ok(db.prepare_cached(&format!("SELECT count(*) FROM runs WHERE {DEAD}"))?.query_row([], |row| row.get(0))?)
+}
+
 /// Something goes on with a dead run, or nobody wants it any more. Returns whether it was dead.
 pub fn bury(db: &Connection, run_id: &str, state: RunState, outcome: &str) -> Result<bool, StoreError> {
     let changed = db

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use ractor::{ActorCell, SpawnErr};
+use ractor::{Actor, ActorCell, SpawnErr};
 
-use super::mailbox::Mailbox;
+use super::mailbox::{Address, Mail, Mailbox};
 use super::restart::Backoff;
 use super::view::Branch;
 
@@ -123,6 +123,25 @@ pub struct Child {
 impl Child {
     pub fn new(spec: ChildSpec, mailbox: Arc<dyn Mailbox>, start: StartFn) -> Self {
         Self { spec, name: spec.kind.into(), start, mailbox, below: None }
+    }
+
+    /// An actor that starts with the same arguments each time, behind an address that survives its restarts.
+    pub fn leaf<A, M>(spec: ChildSpec, address: Address<M>, args: A::Arguments, actor: fn() -> A) -> Self
+    where
+        A: Actor<Msg = Mail<M>>,
+        A::Arguments: Clone + Sync,
+        M: Send + 'static,
+    {
+        let mailbox = Arc::new(address.clone());
+        let start: StartFn = Arc::new(move |parent| {
+            let (args, address) = (args.clone(), address.clone());
+            Box::pin(async move {
+                let (started, _) = A::spawn_linked(None, actor(), args, parent).await?;
+                address.publish(started.clone());
+                Ok(started.get_cell())
+            })
+        });
+        Self::new(spec, mailbox, start)
     }
 
     pub fn named(mut self, name: &str) -> Self {

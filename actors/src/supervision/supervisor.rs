@@ -17,7 +17,7 @@ use super::life::{Check, check_every};
 use super::machine::{Action, Machine, Operation};
 use super::mailbox::{Address, Mail, Unavailable};
 use super::restart::Exit;
-use super::spec::{Child, ChildSpec, Intensity, StartFn, Strategy};
+use super::spec::{Child, ChildSpec, Intensity, Strategy};
 use super::stop::stop_child;
 use super::view::{self, ASK_LIMIT, Branch, ChildInfo, News, Node, Observer, Refused};
 
@@ -61,16 +61,8 @@ pub struct SupervisorState {
 
 /// Makes a supervisor a child of another one.
 pub fn child(args: SupervisorArgs, address: Address<SupervisorMsg>, spec: ChildSpec) -> Child {
-    let (mailbox, below) = (Arc::new(address.clone()), Arc::new(address.clone()));
-    let start: StartFn = Arc::new(move |parent| {
-        let (args, address) = (args.clone(), address.clone());
-        Box::pin(async move {
-            let (actor, _) = Supervisor::spawn_linked(None, Supervisor, args, parent).await?;
-            address.publish(actor.clone());
-            Ok(actor.get_cell())
-        })
-    });
-    Child::new(spec, mailbox, start).with_below(below)
+    let below = Arc::new(address.clone());
+    Child::leaf(spec, address, args, || Supervisor).with_below(below)
 }
 
 impl Branch for Address<SupervisorMsg> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::finding::{Finding, Section};
 use crate::cli::context::Context;
@@ -10,6 +10,7 @@ use crate::cli::exit::Failure;
 use crate::cli::gateway::reach::Reach;
 use crate::cli::listeners::{self, PortUse};
 use crate::cli::rpc::{self, RpcArgs};
+use crate::cli::text::{list, number, string};
 use crate::client::{Endpoint, RunFile, UrlSource};
 
 /// Longest wait for the gateway.
@@ -22,10 +23,32 @@ pub fn look(context: &Context) -> Result<Vec<Finding>, Failure> {
         Ok(endpoint) => endpoint,
         Err(failure) => return Ok(vec![Finding::problem(Section::Gateway, failure.lines.join("\n"))]),
     };
-    let reach = context.block_on(rpc::probe(&endpoint, &keys, &[("health", json!({}))], LIMIT))?;
+    let calls = [("health", json!({})), ("status", json!({}))];
+    let reach = context.block_on(rpc::probe(&endpoint, &keys, &calls, LIMIT))?;
     let note = RunFile::read(&context.paths.state_dir);
     let usage = listeners::on_port(rpc::local_port(context, &args, &keys)?);
-    Ok(vec![judge(&endpoint, &reach, note.as_ref(), &usage, &context.hint("gateway run"))])
+    let mut findings = vec![judge(&endpoint, &reach, note.as_ref(), &usage, &context.hint("gateway run"))];
+    findings.extend(reach.answer("status").map(troubles).unwrap_or_default());
+    Ok(findings)
+}
+
+/// What the gateway itself says is not as it should be.
+fn troubles(status: &Value) -> Vec<Finding> {
+    let mut troubles = Vec::new();
+    if let Some(reason) = string(status, "/safeMode") {
+        troubles.push(format!("The gateway is in safe mode: {reason}"));
+    }
+    if string(status, "/disk").is_some_and(|room| room != "ok") {
+        troubles.push("The disk of the state directory is almost full".to_owned());
+    }
+    for row in list(status, "/supervision/down") {
+        let (path, state) = (string(row, "/path").unwrap_or("?"), string(row, "/state").unwrap_or("?"));
+        troubles.push(format!("{path} does not run ({state}): openclaw tree"));
+    }
+    if let Some(dead) = number(status, "/inbox/dead").filter(|dead| *dead > 0) {
+        troubles.push(format!("{dead} messages are dead: openclaw inbox list --state dead"));
+    }
+    troubles.into_iter().map(|text| Finding::problem(Section::Gateway, text)).collect()
 }
 
 /// A gateway that does not run is no problem; one that runs and does not answer is.
@@ -66,6 +89,15 @@ mod tests {
         let addresses = if busy { vec!["127.0.0.1:1".to_owned()] } else { Vec::new() };
         let usage = PortUse { addresses, ..PortUse::default() };
         judge(&endpoint(source), reach, note.then_some(&run), &usage, "openclaw gateway run").severity
+    }
+
+    #[test]
+    fn what_the_gateway_says_of_itself_is_a_finding_each() {
+        let well = json!({ "safeMode": null, "disk": "ok", "supervision": { "down": [] }, "inbox": { "dead": 0 } });
+        assert!(troubles(&well).is_empty());
+        let down = json!({ "path": "infra/devices", "state": "gave-up" });
+        let ill = json!({ "safeMode": "3 starts", "disk": "full", "supervision": { "down": [down] }, "inbox": { "dead": 2 } });
+        assert_eq!(troubles(&ill).len(), 4);
     }
 
     #[test]

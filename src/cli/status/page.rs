@@ -125,6 +125,8 @@ fn overview(document: &Value, deep: bool) -> Vec<Vec<String>> {
     }
     rows.push(("Sessions", sessions_line(document)));
     rows.extend(string(document, "/safeMode").map(|reason| ("Safe mode", reason.to_owned())));
+    let dead = number(document, "/inbox/dead").filter(|dead| *dead > 0);
+    rows.extend(dead.map(|dead| ("Dead messages", format!("{dead} · openclaw inbox list --state dead"))));
     let room = string(document, "/disk").filter(|room| *room != "ok");
     rows.extend(
         room.map(|room| ("Disk", if room == "full" { "full: no new turns" } else { "almost full" }.to_owned())),

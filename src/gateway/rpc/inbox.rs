@@ -20,6 +20,8 @@ use crate::gateway::turns;
 /// Rows of one list.
 const LIMIT: u64 = 50;
 const LIMIT_MAX: u64 = 500;
+/// Rows among which a later message of a session is looked for.
+const NEWEST: u32 = 20;
 /// Characters of a message that a list shows.
 const SHOWN_CHARS: usize = 120;
 
@@ -93,8 +95,9 @@ async fn retry(call: Call) -> Result<Reply, ErrorShape> {
         return Err(ErrorShape::invalid(format!("{} is {state}; only a dead one can be tried again", run.run_id)));
     }
     let unreadable = || ErrorShape::unavailable(format!("what was asked with {} cannot be read any more", run.run_id));
-    let turn: Turn = serde_json::from_str(&run.request).map_err(|_| unreadable())?;
-    let next = resume::again(&turn, Timestamp::now().as_millisecond()).ok_or_else(unreadable)?;
+    let (original, is_last) = original(&call, &run).await?.ok_or_else(unreadable)?;
+    let now = Timestamp::now().as_millisecond();
+    let next = resume::again(&run.run_id, &original, is_last, now).ok_or_else(unreadable)?;
     let next_id = next.run_id.clone();
     let key = SessionKey::from_stored(run.session_key);
     turns::submit(&call.services, &key, next, Some(call.client.owner())).await?;
@@ -103,7 +106,7 @@ async fn retry(call: Call) -> Result<Reply, ErrorShape> {
     Ok(Reply::Value(json!({ "ok": true, "runId": next_id })))
 }
 
-/// Takes a waiting message out of its queue, or a dead one off the list: `{ok, dropped}`.
+/// Takes a waiting message out of its queue, or a dead one off the list, or one that a crash left: `{ok, dropped}`.
 async fn drop_item(call: Call) -> Result<Reply, ErrorShape> {
     let run = one(&call).await?;
     let dropped = if is_dead(&run) {
@@ -114,6 +117,12 @@ async fn drop_item(call: Call) -> Result<Reply, ErrorShape> {
         let id = run.run_id;
         let abort = |reply| SessionMsg::Abort { run_id: Some(id.clone()), cause: AbortCause::Rpc, reply };
         !call.services.ask_session(&key, abort).await?.is_empty()
+    } else if run.state == RunState::Running && !is_live(&call, &run.run_id) {
+        // Left by a crash, and not taken up yet: in safe mode that is the way to be rid of it.
+        let (now, id) = (Timestamp::now().as_millisecond(), run.run_id);
+        let outcome = json!({ "reason": "dropped" }).to_string();
+        let end = move |db: &_| runs::end(db, &id, RunState::Aborted, &outcome, now);
+        call.services.context.store.write(end).await.map_err(store_failed)?
     } else {
         let state = run.state.as_str();
         return Err(ErrorShape::invalid(format!(
@@ -122,6 +131,27 @@ async fn drop_item(call: Call) -> Result<Reply, ErrorShape> {
         )));
     };
     Ok(Reply::Value(json!({ "ok": true, "dropped": dropped })))
+}
+
+fn is_live(call: &Call, run_id: &str) -> bool {
+    call.services.context.directory.live().iter().any(|run| run.run_id == run_id)
+}
+
+/// The message that a dead turn was to answer, and whether nothing was said in its session since.
+async fn original(call: &Call, dead: &RunRecord) -> Result<Option<(Turn, bool)>, ErrorShape> {
+    let Ok(turn) = serde_json::from_str::<Turn>(&dead.request) else { return Ok(None) };
+    let of = turn.resume.as_ref().map_or_else(|| dead.run_id.clone(), |resume| resume.of.clone());
+    let filter = Filter { session_key: Some(dead.session_key.clone()), ..Filter::default() };
+    let (first, id) = (dead.accepted_at, of.clone());
+    let read = move |db: &_| Ok((runs::get(db, &of)?, runs::list(db, &filter, NEWEST)?));
+    let (original, newest) = call.services.context.store.read(read).await.map_err(store_failed)?;
+    let is_later = |run: &&RunRecord| run.run_id != id && run.accepted_at > first && !is_resume(run);
+    let Some(Ok(turn)) = original.map(|run| serde_json::from_str(&run.request)) else { return Ok(None) };
+    Ok(Some((turn, !newest.iter().any(|run| is_later(&run)))))
+}
+
+fn is_resume(run: &RunRecord) -> bool {
+    serde_json::from_str::<Value>(&run.request).is_ok_and(|request| request["resume"].is_object())
 }
 
 async fn bury(call: &Call, run_id: String, state: RunState, outcome: String) -> Result<bool, ErrorShape> {
