@@ -32,6 +32,8 @@ struct RunActor;
 struct RunActorState {
     abort: watch::Sender<Option<AbortCause>>,
     steering: mpsc::Sender<Turn>,
+    /// Steering that came so far.
+    opened: usize,
     /// Steering that came after the turn had its answer.
     late: Vec<Turn>,
     report: Option<Report>,
@@ -61,7 +63,7 @@ impl Actor for RunActor {
             };
             let _ = me.send_message(Mail::own(RunMsg::Ended(ended))); // gone only when the task was aborted
         });
-        Ok(RunActorState { abort, steering, late: Vec::new(), report: Some(args.report), _task: task })
+        Ok(RunActorState { abort, steering, opened: 0, late: Vec::new(), report: Some(args.report), _task: task })
     }
 
     async fn handle(
@@ -73,6 +75,7 @@ impl Actor for RunActor {
         let Some(message) = mail.open().await? else { return Ok(()) };
         match message {
             RunMsg::Steer(turn) => {
+                state.opened += 1;
                 if let Err(refused) = state.steering.try_send(turn) {
                     state.late.push(refused.into_inner());
                 }
@@ -85,6 +88,7 @@ impl Actor for RunActor {
             }
             RunMsg::Ended(Ok(mut end)) => {
                 end.unsteered.append(&mut state.late);
+                end.opened = state.opened;
                 if let Some(report) = state.report.take() {
                     report(*end);
                 }
@@ -126,7 +130,7 @@ async fn drive(
 fn end(outcome: Outcome, mut progress: Progress, steering: Steering) -> RunEnd {
     progress.facts.seq = progress.stream.seq();
     let last = progress.take_last(&outcome);
-    RunEnd { outcome, last, unsteered: steering.unread(), facts: progress.facts }
+    RunEnd { outcome, last, unsteered: steering.unread(), opened: 0, facts: progress.facts }
 }
 
 async fn abort_cause(mut aborted: watch::Receiver<Option<AbortCause>>) -> AbortCause {

@@ -32,7 +32,11 @@ impl Conversation {
     /// Reads the current branch of the transcript.
     pub async fn load(store: &Store, session_id: &str) -> Result<Self, StoreError> {
         let id = session_id.to_owned();
-        let lines = store.read(move |db| transcripts::lines(db, &id)).await?;
+        let lines = patiently(|| {
+            let id = id.clone();
+            store.read(move |db| transcripts::lines(db, &id))
+        });
+        let lines = lines.await?;
         let entries = entries_of(lines);
         let messages = branch::context(&branch::current(&entries));
         Ok(Self { store: store.clone(), session_id: session_id.to_owned(), messages })
@@ -49,20 +53,11 @@ impl Conversation {
     pub async fn append(&mut self, messages: Vec<Message>) -> Result<(), StoreError> {
         let ids: Arc<[String]> = messages.iter().map(|_| entry_id()).collect();
         let messages: Arc<[Message]> = messages.into();
-        let until = Instant::now() + PATIENCE;
-        let mut pause = FIRST_PAUSE;
-        loop {
+        let wrote = patiently(|| {
             let (session, stored, ids) = (self.session_id.clone(), Arc::clone(&messages), Arc::clone(&ids));
-            let wrote = self.store.write(move |db| append_once(db, &session, &ids, &stored)).await;
-            match wrote {
-                Ok(()) => break,
-                Err(error @ StoreError::Refused(_)) => return Err(error),
-                Err(error) if Instant::now() + pause > until => return Err(error),
-                Err(error) => tracing::warn!(%error, "a step of a turn could not be stored yet"),
-            }
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
+            self.store.write(move |db| append_once(db, &session, &ids, &stored))
+        });
+        wrote.await?;
         self.messages.extend(messages.iter().cloned());
         Ok(())
     }
@@ -71,6 +66,25 @@ impl Conversation {
 /// How long a turn waits for a store that cannot write.
 const PATIENCE: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Asks a store that does not answer again for a while.
+async fn patiently<T, F>(ask: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let until = Instant::now() + PATIENCE;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match ask().await {
+            Ok(done) => return Ok(done),
+            Err(error @ StoreError::Refused(_)) => return Err(error),
+            Err(error) if Instant::now() + pause > until => return Err(error),
+            Err(error) => tracing::warn!(%error, "a step of a turn waits for the store"),
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+}
 
 fn append_once(db: &Connection, session_id: &str, ids: &[String], messages: &[Message]) -> Result<(), StoreError> {
     if let Some(first) = ids.first()

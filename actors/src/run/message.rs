@@ -125,6 +125,9 @@ pub struct RunEnd {
     pub last: Option<AssistantMessage>,
     /// Steering messages that came too late for this run; each becomes a turn of its own.
     pub unsteered: Vec<Turn>,
+    /// How many steering messages the run has taken from its mailbox, whatever became of them; what was sent after those
+    /// has reached nobody.
+    pub opened: usize,
     pub facts: RunFacts,
 }
 

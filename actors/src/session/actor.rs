@@ -20,6 +20,7 @@ use crate::run::stream::now_ms;
 use crate::session::SessionEntry;
 use crate::store::runs::{RunRecord, RunState};
 use crate::store::{StoreError, runs, sessions};
+use crate::supervision::task::Timer;
 use crate::supervision::{Ended, Mail, ended, machine, restart, view};
 use crate::tree::overview;
 
@@ -94,7 +95,7 @@ fn load(db: &rusqlite::Connection, key: &SessionKey) -> Result<Box<Loaded>, Stor
         Some(record) => SessionEntry::from_value(serde_json::from_str(&record.entry)?),
         None => None,
     };
-    let open = runs::open(db)?.into_iter().filter(|run| run.session_key == key.as_str()).collect();
+    let open = runs::open_of(db, key.as_str())?;
     Ok(Box::new(Loaded { entry, open }))
 }
 
@@ -112,7 +113,7 @@ impl SessionState {
                     self.accepted(me, *accepting, stored).await;
                 }
             }
-            News::Queued { run_id, stored } => waiting::queued(self, &run_id, stored),
+            News::Queued { run_id, stored } => waiting::queued(self, me, &run_id, stored),
             // The end must be computed from what the change makes of the entry.
             News::RunEnded { .. } if self.change.is_some() => self.deferred.push_front(SessionMsg::News(news)),
             News::RunEnded { run_id, end } => self.run_ended(me, &run_id, *end),
@@ -144,12 +145,16 @@ impl SessionState {
 
     pub(super) fn load(&mut self, me: &Me) {
         let (store, key) = (self.context.store.clone(), self.key.clone());
-        let session = me.clone();
+        let (session, debts) = (me.clone(), self.debts.list());
         self.watchers.spawn("session-load", async move {
-            // What an earlier life handed over last may still be on its way to disk, and must be seen. Whether it got
-            // there does not matter here.
-            let _ = store.write(|_| Ok(())).await;
-            let loaded = store.read(move |db| load(db, &key)).await;
+            // What an earlier life handed over last may still be on its way to disk, and must be seen; whether it got
+            // there does not matter. What this one owes must be there: without it an ended run would look cut off.
+            let owes = !debts.is_empty();
+            let paid = store.write(move |db| debts.iter().try_for_each(|debt| debt(db))).await;
+            let loaded = match paid {
+                Err(_) if owes => Err(StoreError::Restarting), // tried again
+                _ => store.read(move |db| load(db, &key)).await,
+            };
             let _ = session.send_message(Mail::own(SessionMsg::News(News::Loaded(loaded)))); // gone: nobody waits
         });
     }
@@ -166,7 +171,15 @@ impl SessionState {
             }
             match serde_json::from_str(&run.request) {
                 Ok(turn) => {
-                    let _ = self.context.directory.register(&run.run_id, self.key.as_str(), run.accepted_at, None); // known: it has been waiting all along
+                    let turn: Turn = turn;
+                    let directory = &self.context.directory;
+                    let is_new = directory.register(&run.run_id, self.key.as_str(), run.accepted_at, None).is_ok();
+                    if is_new && turn.kind == TurnKind::Http {
+                        // Whoever waited for it went with the last process, and asks again.
+                        self.context.directory.forget(&run.run_id);
+                        waiting::record_dropped(self, me, &[run.run_id]);
+                        continue;
+                    }
                     self.waiting.push_back(Waiting { turn, stored: true, restored: true, steer: false, reply: None });
                 }
                 Err(error) => {
@@ -222,9 +235,10 @@ impl SessionState {
         );
     }
 
-    fn run_ended(&mut self, me: &Me, run_id: &str, end: RunEnd) {
+    fn run_ended(&mut self, me: &Me, run_id: &str, mut end: RunEnd) {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Running(running) if running.turn.run_id == run_id => {
+                end.unsteered.extend(running.steered.iter().skip(end.opened).cloned());
                 let steered = running.steered.into_iter().map(|turn| turn.run_id).collect();
                 self.end(me, running.turn, end, running.started_at, steered);
             }
@@ -272,13 +286,13 @@ impl SessionState {
                 None => break,
             }
         }
-        if self.is_at_rest() && !self.idle_armed {
-            self.idle_armed = true;
+        if self.is_at_rest() && self.rest.is_none() {
             self.timer += 1;
             let timer = self.timer;
-            drop(me.send_after(IDLE_LIMIT, move || Mail::own(SessionMsg::News(News::Idle(timer)))));
+            let due = me.send_after(IDLE_LIMIT, move || Mail::own(SessionMsg::News(News::Idle(timer))));
+            self.rest = Some(Timer::of(&due));
         } else if !self.is_at_rest() {
-            self.idle_armed = false;
+            self.rest = None;
         }
     }
 
@@ -313,6 +327,12 @@ impl RunEnd {
     pub fn failed(message: String) -> Self {
         let outcome =
             Outcome::Failed { message, reply: crate::model::failover::OTHER.to_owned(), kind: FailureKind::Unknown };
-        Self { outcome, last: None, unsteered: Vec::new(), facts: crate::run::message::RunFacts::default() }
+        Self {
+            outcome,
+            last: None,
+            unsteered: Vec::new(),
+            opened: usize::MAX,
+            facts: crate::run::message::RunFacts::default(),
+        }
     }
 }

@@ -88,13 +88,8 @@ async fn sweep(context: Arc<Context>) {
 
 async fn open(context: &Context) -> Vec<SessionKey> {
     loop {
-        match context.store.read(runs::open).await {
-            Ok(open) => {
-                let mut keys: Vec<String> = open.into_iter().map(|run| run.session_key).collect();
-                keys.sort_unstable();
-                keys.dedup();
-                return keys.into_iter().map(SessionKey::from_stored).collect();
-            }
+        match context.store.read(runs::open_sessions).await {
+            Ok(keys) => return keys.into_iter().map(SessionKey::from_stored).collect(),
             Err(error) => tracing::error!(%error, "unfinished runs of the last time could not be read yet"),
         }
         tokio::time::sleep(RETRY).await;

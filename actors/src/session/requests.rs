@@ -100,6 +100,10 @@ fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionRep
     if turn.text.trim().is_empty() && turn.images.is_empty() {
         return answer_command(state, me, turn, commands::NOTHING_SAID.to_owned(), None, reply);
     }
+    if state.waiting.iter().any(|waiting| !waiting.stored && waiting.turn.run_id == turn.run_id) {
+        // The same again, while the first is on its way to disk: whether it gets there is known in a moment.
+        return answer(Some(reply), Err(StoreError::Overloaded.into()));
+    }
     match &state.phase {
         Phase::Running(_) => waiting::enqueue(state, me, turn, reply),
         _ if !state.waiting.is_empty() || state.context.is_draining() => waiting::wait(state, me, turn, false, reply),

@@ -27,7 +27,7 @@ use crate::run::stream::now_ms;
 use crate::run::turn::TurnArgs;
 use crate::store::StoreError;
 use crate::store::runs::{RunRecord, RunState};
-use crate::supervision::task::TaskSet;
+use crate::supervision::task::{TaskSet, Timer};
 use crate::supervision::{Address, Mail};
 
 pub type Me = ActorRef<Mail<SessionMsg>>;
@@ -57,7 +57,8 @@ pub struct SessionState {
     pub timer: u64,
     /// Nothing is taken from the queue until a timer says so: messages are being collected, or a step is tried again.
     pub queue_held: bool,
-    pub idle_armed: bool,
+    /// The end of its rest; absent while it has work.
+    pub rest: Option<Timer>,
     pub debts: Debts,
 }
 
@@ -87,6 +88,8 @@ pub struct Running {
     pub actor: ActorRef<Mail<RunMsg>>,
     /// Where its session asks whether it is still there.
     pub address: Address<RunMsg>,
+    /// When it does next.
+    pub check: Timer,
     /// Number of the last time it did.
     pub asked: u32,
     /// When it made progress last.
@@ -150,7 +153,7 @@ impl SessionState {
             watchers: TaskSet::default(),
             timer: 0,
             queue_held: false,
-            idle_armed: false,
+            rest: None,
             debts: Debts::default(),
         }
     }
@@ -181,7 +184,8 @@ impl SessionState {
         let merged = batch.iter().skip(1).map(|waiting| waiting.turn.run_id.clone()).collect();
         let now = now_ms();
         let old = self.entry.as_ref();
-        let stale = old.is_some_and(|entry| self.context.is_stale(entry, now));
+        // What goes on with a conversation needs that conversation, however old it is by now.
+        let stale = turn.resume.is_none() && old.is_some_and(|entry| self.context.is_stale(entry, now));
         let mut entry = old.cloned().unwrap_or_else(|| SessionEntry::new(new_session_id(), now));
         let archive = stale.then(|| entry.session_id.clone());
         if stale {
@@ -216,6 +220,14 @@ impl SessionState {
             Ok(Some(known)) => {
                 self.phase = Phase::Idle;
                 self.forget_if_over(&turn.run_id, &known);
+                for waiting in batch.into_iter().skip(1).rev() {
+                    self.waiting.push_front(waiting); // they were to go with it, and did not
+                }
+                if known.run_id == turn.run_id && known.state == RunState::Running {
+                    // It has begun, and only the answer was lost; what it began with is on disk.
+                    self.phase = Phase::Loading;
+                    self.load(me);
+                }
                 return answer(reply, Ok(Admission::Known(Box::new(known))));
             }
             Err(error) if batch.is_empty() => {
@@ -269,8 +281,9 @@ impl SessionState {
                 self.context.directory.begun(&turn.run_id);
                 let address = Address::new("run", 1);
                 address.publish(actor.clone());
-                self.check_run_later(me, &turn.run_id);
+                let check = Self::check_run_later(me, &turn.run_id);
                 let running = Running {
+                    check,
                     turn,
                     actor,
                     address,
@@ -320,8 +333,7 @@ impl SessionState {
         });
         let write = Arc::clone(&step);
         self.phase = Phase::Ending(Box::new(Ending { turn, end, started_at, entry, step }));
-        let receipt = self.submit(move |db| step::end(db, &write));
-        self.when_stored(me, receipt, News::EndStored);
+        self.insist(me, Ok(Arc::new(move |db: &_| step::end_once(db, &write))), News::EndStored);
     }
 
     /// The row of a turn that follows from another one. Plain data: it can always be written.
@@ -351,7 +363,7 @@ impl SessionState {
             }
             Err(error) => {
                 tracing::error!(session = %self.key, run = %turn.run_id, %error, "the end of a run could not be stored yet");
-                self.owe(me, Arc::new(move |db| step::end_late(db, &step)));
+                self.owe(me, Arc::new(move |db| step::end_once(db, &step).map(drop)));
                 Outcome::Failed {
                     message: error.to_string(),
                     reply: crate::model::failover::OTHER.to_owned(),

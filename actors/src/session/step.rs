@@ -33,7 +33,9 @@ pub fn begin(db: &Connection, step: &Begin) -> Result<Option<RunRecord>, StoreEr
     let session_id = &step.entry.session_id;
     if step.queued {
         if !runs::start(db, &step.run.run_id, session_id, step.now)? {
-            return Ok(None); // it has begun: only the answer was lost
+            let known = runs::get(db, &step.run.run_id)?;
+            let begun = |run: &RunRecord| run.state == RunState::Running && run.session_id == *session_id;
+            return Ok(known.filter(|run| !begun(run))); // begun: only the answer was lost
         }
     } else if let Some(known) = runs::accept(db, &step.run)? {
         let begun = known.run_id == step.run.run_id && known.state == RunState::Running;
@@ -74,7 +76,7 @@ pub struct End {
 }
 
 /// Returns id and number of the last message, if there is one.
-pub fn end(db: &Connection, step: &End) -> Result<Option<(String, i64)>, StoreError> {
+fn end(db: &Connection, step: &End) -> Result<Option<(String, i64)>, StoreError> {
     let last = match &step.last {
         Some(message) => Some(conversation::append(db, &step.entry.session_id, &Message::Assistant(message.clone()))?),
         None => None,
@@ -96,11 +98,11 @@ pub fn end(db: &Connection, step: &End) -> Result<Option<(String, i64)>, StoreEr
     Ok(last)
 }
 
-/// The same later, unless it is done already.
-pub fn end_late(db: &Connection, step: &End) -> Result<(), StoreError> {
+/// The same, unless it is done already and only the answer was lost.
+pub fn end_once(db: &Connection, step: &End) -> Result<Option<(String, i64)>, StoreError> {
     match runs::get(db, &step.run_id)? {
-        Some(run) if !run.state.is_terminal() => end(db, step).map(drop),
-        _ => Ok(()),
+        Some(run) if !run.state.is_terminal() => end(db, step),
+        _ => Ok(None),
     }
 }
 

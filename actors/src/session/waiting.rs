@@ -110,9 +110,13 @@ pub fn wait(state: &mut SessionState, me: &Me, turn: Turn, steer: bool, reply: A
 }
 
 /// A waiting turn is on disk, or it is not.
-pub fn queued(state: &mut SessionState, run_id: &str, stored: Result<Option<RunRecord>, StoreError>) {
+pub fn queued(state: &mut SessionState, me: &Me, run_id: &str, stored: Result<Option<RunRecord>, StoreError>) {
     let Some(place) = state.waiting.iter().position(|waiting| waiting.turn.run_id == run_id && !waiting.stored) else {
-        return; // aborted meanwhile
+        // Aborted meanwhile; a write that was repeated may have come after that.
+        if stored.is_ok_and(|known| known.is_none_or(|run| run.run_id == run_id && run.state == RunState::Queued)) {
+            record_dropped(state, me, &[run_id.to_owned()]);
+        }
+        return;
     };
     match stored {
         Ok(None) => accepted_to_wait(state, place),
@@ -265,7 +269,7 @@ fn drop_waiting(state: &mut SessionState, me: &Me, places: &[usize]) {
     record_dropped(state, me, &dropped);
 }
 
-fn record_dropped(state: &mut SessionState, me: &Me, runs: &[String]) {
+pub fn record_dropped(state: &mut SessionState, me: &Me, runs: &[String]) {
     if runs.is_empty() {
         return;
     }

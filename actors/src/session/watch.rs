@@ -10,11 +10,12 @@ use crate::run::stream::now_ms;
 use crate::supervision::Mail;
 use crate::supervision::life::check_every;
 use crate::supervision::mailbox::Mailbox;
+use crate::supervision::task::Timer;
 
 impl SessionState {
-    pub fn check_run_later(&self, me: &Me, run_id: &str) {
+    pub fn check_run_later(me: &Me, run_id: &str) -> Timer {
         let run_id = run_id.to_owned();
-        drop(me.send_after(check_every(), move || Mail::own(SessionMsg::News(News::CheckRun(run_id)))));
+        Timer::of(&me.send_after(check_every(), move || Mail::own(SessionMsg::News(News::CheckRun(run_id)))))
     }
 
     /// Asks the live run whether it is there; one that has not answered the last time is killed, and so goes down.
@@ -29,15 +30,15 @@ impl SessionState {
         }
         running.asked = running.asked.wrapping_add(1);
         running.address.ping(running.asked);
-        self.check_run_later(me, run_id);
+        running.check = Self::check_run_later(me, run_id);
         self.watch_progress(run_id);
     }
 
     /// A run that makes no progress while others wait behind it is told of, and at last ended, so that they get their turn.
     fn watch_progress(&mut self, run_id: &str) {
         let limits = self.context.config.load().settings.diagnostics;
-        let queued = self.waiting.len();
         let Phase::Running(running) = &mut self.phase else { return };
+        let queued = self.waiting.len() + running.steered.len();
         let silent = running.pulse.silent_for();
         if queued == 0 || silent < Duration::from_millis(limits.stuck_session_warn_ms) {
             return;

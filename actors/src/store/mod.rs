@@ -131,7 +131,10 @@ impl Store {
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (job, answer) = write_job(work);
-        self.queues()?.writes.try_send(job).map_err(|_| StoreError::Overloaded)?;
+        self.queues()?.writes.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Restarting,
+        })?;
         Ok(answer)
     }
 

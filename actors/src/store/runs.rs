@@ -203,6 +203,23 @@ pub fn open(db: &Connection) -> Result<Vec<RunRecord>, StoreError> {
     Ok(rows)
 }
 
+/// The same of one session.
+pub fn open_of(db: &Connection, session_key: &str) -> Result<Vec<RunRecord>, StoreError> {
+    let mut query = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM runs WHERE state IN ('queued', 'running') AND session_key = ?1 ORDER BY rowid"
+    ))?;
+    let rows = query.query_map([session_key], read)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// Sessions with runs that are not over.
+pub fn open_sessions(db: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut query =
+        db.prepare_cached("SELECT DISTINCT session_key FROM runs WHERE state IN ('queued', 'running') ORDER BY 1")?;
+    let rows = query.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
 /// Forgets runs that ended before `before`. Returns how many.
 pub fn prune(db: &Connection, before: i64) -> Result<usize, StoreError> {
     Ok(db.prepare_cached("DELETE FROM runs WHERE ended_at < ?1")?.execute([before])?)

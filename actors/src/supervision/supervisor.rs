@@ -8,8 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, MessagingErr, RpcReplyPort, SupervisionEvent};
-use tokio::task::JoinHandle;
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use tokio::time::Instant;
 
 use super::exit::{self, Ended};
@@ -19,6 +18,7 @@ use super::mailbox::{Address, Mail, Unavailable};
 use super::restart::Exit;
 use super::spec::{Child, ChildSpec, Intensity, Strategy};
 use super::stop::stop_child;
+use super::task::Timer;
 use super::view::{self, ASK_LIMIT, Branch, ChildInfo, News, Node, Observer, Refused};
 
 /// How long a child may take to start. The store may have a database to mend.
@@ -47,9 +47,6 @@ pub struct SupervisorArgs {
 }
 
 pub struct Supervisor;
-
-/// A message to itself that is on its way.
-type Timer = JoinHandle<Result<(), MessagingErr<Mail<SupervisorMsg>>>>;
 
 pub struct SupervisorState {
     args: SupervisorArgs,
@@ -272,19 +269,14 @@ impl SupervisorState {
         if due == self.wake.as_ref().map(|(at, _)| *at) {
             return;
         }
-        if let Some((_, timer)) = self.wake.take() {
-            timer.abort();
-        }
         self.wake = due.map(|at| {
             let delay = at.saturating_duration_since(Instant::now());
-            (at, me.send_after(delay, || Mail::own(SupervisorMsg::Wake)))
+            (at, Timer::of(&me.send_after(delay, || Mail::own(SupervisorMsg::Wake))))
         });
     }
 
     async fn stop_all(&mut self) {
-        if let Some((_, timer)) = self.wake.take() {
-            timer.abort();
-        }
+        self.wake = None;
         for (index, cell) in self.cells.iter_mut().enumerate().rev() {
             if let Some(cell) = cell.take() {
                 let spec = &self.args.children[index].spec;

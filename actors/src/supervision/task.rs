@@ -9,7 +9,7 @@ use std::io;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tracing::{Instrument, Span};
 
 /// A running task; dropping it aborts it at its next await.
@@ -37,6 +37,24 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         self.handle.abort();
+    }
+}
+
+/// A message to oneself that is on its way; dropped, it does not come.
+#[derive(Debug)]
+#[must_use = "dropping a timer cancels it"]
+pub struct Timer(AbortHandle);
+
+impl Timer {
+    /// Of what `send_after` gave.
+    pub fn of<T>(sending: &JoinHandle<T>) -> Self {
+        Self(sending.abort_handle())
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
