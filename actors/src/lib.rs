@@ -3,7 +3,9 @@
 #[cfg(not(panic = "unwind"))]
 compile_error!("supervision needs unwinding: build with panic = \"unwind\"");
 
+pub mod channels;
 pub mod config;
+pub mod delivery;
 pub mod devices;
 pub mod disk;
 pub mod events;

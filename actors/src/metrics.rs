@@ -9,6 +9,7 @@ use metrics::{counter, histogram};
 
 use crate::config::channel_ids;
 use crate::run::message::{AbortCause, Outcome, RunFacts, Turn};
+use crate::store::outbox::SendState;
 use crate::supervision::view::News;
 
 /// How a run ended, as a label.
@@ -99,6 +100,18 @@ pub fn child(news: &News<'_>) {
         "failed" | "gave-up" => counter!("openclaw_actor_failures_total", "kind" => news.kind).increment(1),
         _ => {}
     }
+}
+
+/// A try to send a message to a chat has ended.
+pub fn delivery(channel: &'static str, state: SendState, took: Duration) {
+    counter!("openclaw_message_delivery_total", "channel" => channel, "outcome" => state.as_str()).increment(1);
+    histogram!("openclaw_message_delivery_duration_seconds", "channel" => channel, "outcome" => state.as_str())
+        .record(took.as_secs_f64());
+}
+
+/// A message was sent again that may have arrived before.
+pub fn delivery_duplicate_risk() {
+    counter!("openclaw_delivery_duplicate_risk_total").increment(1);
 }
 
 /// An authentication failed; `reason` is the word that clients get.

@@ -128,14 +128,14 @@ fn row(item: &Value, now_ms: u64) -> Vec<String> {
     vec![text("/id"), state, age(now_ms.saturating_sub(accepted)), text("/sessionKey"), message]
 }
 
-fn show(answer: &Value) -> Vec<String> {
+pub fn show(answer: &Value) -> Vec<String> {
     let Some(Value::Object(item)) = answer.get("item") else { return Vec::new() };
     let told = item.iter().filter(|(_, value)| !value.is_null());
     told.map(|(key, value)| format!("{key}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
         .collect()
 }
 
-fn one(args: &OneArgs, method: &str, context: &Context, lines: impl Fn(&Value) -> Vec<String>) -> Outcome {
+pub fn one(args: &OneArgs, method: &str, context: &Context, lines: impl Fn(&Value) -> Vec<String>) -> Outcome {
     let answer = call(&args.rpc, method, json!({ "id": args.id }), context)?;
     if args.rpc.json {
         context.output.json(&answer)?;
@@ -147,7 +147,7 @@ fn one(args: &OneArgs, method: &str, context: &Context, lines: impl Fn(&Value) -
     Ok(Exit::Done)
 }
 
-fn call(rpc: &RpcArgs, method: &str, params: Value, context: &Context) -> Result<Value, super::Failure> {
+pub fn call(rpc: &RpcArgs, method: &str, params: Value, context: &Context) -> Result<Value, super::Failure> {
     let gateway = rpc::locate(context, rpc, Invalid::Noted)?;
     context.block_on(gateway.call(method, params, rpc.deadline(TIMEOUT_MS)))?
 }

@@ -19,6 +19,7 @@ pub mod listeners;
 mod logs;
 mod metrics;
 mod models;
+mod outbox;
 mod output;
 mod rpc;
 mod scopes;
@@ -111,6 +112,7 @@ pub enum Command {
     Logs(logs::LogsArgs),
     Tree(tree::TreeArgs),
     Inbox(inbox::InboxArgs),
+    Outbox(outbox::OutboxArgs),
     Metrics(metrics::MetricsArgs),
     Doctor(doctor::DoctorArgs),
     Agent(agent::AgentArgs),
@@ -155,6 +157,7 @@ fn dispatch(command: Command, context: &Context, hooks: &Hooks) -> Outcome {
         Command::Logs(args) => logs::run(&args, context),
         Command::Tree(args) => tree::run(&args, context),
         Command::Inbox(args) => inbox::run(&args, context),
+        Command::Outbox(args) => outbox::run(&args, context),
         Command::Metrics(args) => metrics::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Agent(args) => agent::run(&args, context),
@@ -176,6 +179,7 @@ impl Command {
             Self::Logs(args) => args.rpc.json,
             Self::Tree(args) => args.json(),
             Self::Inbox(args) => args.json(),
+            Self::Outbox(args) => args.json(),
             Self::Metrics(args) => args.rpc.json,
             Self::Doctor(args) => args.json,
             Self::Agent(args) => args.rpc.json,

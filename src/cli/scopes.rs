@@ -56,6 +56,8 @@ const READ: &[&str] = &[
     "system.tree",
     "inbox.list",
     "inbox.get",
+    "outbox.list",
+    "outbox.get",
     "tasks.list",
     "tasks.get",
 ];

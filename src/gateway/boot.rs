@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use openclaw_actors::channels::Channels;
 use openclaw_actors::config::ConfigHandle;
 use openclaw_actors::config::actor::{Apply, ConfigArgs, SharedReloadStatus};
 use openclaw_actors::config::handle::Snapshot;
@@ -163,6 +164,7 @@ pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
         disk: Disk::default(),
         events,
         sessions: Sessions::new("sessions"),
+        channels: Channels::default(),
         directory,
         lanes: Lanes { main: Lane::new("main", config.load().settings.agents.defaults.max_concurrent) },
         models: Arc::new(models),
@@ -236,6 +238,7 @@ fn apply(options: &RunOptions, services: &Arc<Services>) -> Apply {
     Arc::new(move |snapshot: &Arc<Snapshot>| {
         let Some(services) = services.upgrade() else { return };
         services.context.lanes.main.resize(snapshot.settings.agents.defaults.max_concurrent);
+        services.context.channels.configuration_changed();
         logging::apply(&services.log, &logs, snapshot);
         let configured = load::shared_secrets(snapshot);
         let (token, password) = if overridden {

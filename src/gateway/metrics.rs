@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use openclaw_actors::store::runs;
+use openclaw_actors::store::{outbox, runs};
 use openclaw_actors::supervision::Node;
 use openclaw_actors::supervision::task::{self, Task};
 use serde_json::{Value, json};
@@ -119,6 +119,12 @@ async fn look(services: &Services) {
     if let Ok(counts) = context.store.read(runs::counts).await {
         for (state, count) in counts {
             gauge!("openclaw_inbound_queue", "state" => state).set(count as f64);
+        }
+    }
+    if let Ok(counts) = context.store.read(outbox::counts).await {
+        for state in ["pending", "sending", "failed", "unknown"] {
+            let count = counts.iter().find(|(found, _)| found == state).map_or(0, |(_, count)| *count);
+            gauge!("openclaw_outbox", "state" => state).set(count as f64);
         }
     }
     let of_process = || (resident_bytes(), std::fs::read_dir("/proc/self/fd").map(Iterator::count).ok());

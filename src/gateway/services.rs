@@ -15,7 +15,7 @@ use openclaw_actors::presence::{Presence, Versions};
 use openclaw_actors::protocol::ErrorShape;
 use openclaw_actors::run::context::Context;
 use openclaw_actors::session::{SessionKey, SessionMsg, Sessions};
-use openclaw_actors::supervision::{Address, Unavailable};
+use openclaw_actors::supervision::Unavailable;
 use tokio::time::Instant;
 
 use super::auth::Auth;
@@ -62,28 +62,14 @@ pub struct Services {
 }
 
 impl Services {
-    /// The session's address, its actor started if necessary.
-    pub async fn session(&self, key: &SessionKey) -> Result<Address<SessionMsg>, ErrorShape> {
-        self.sessions.get_or_start(key.clone()).await.map_err(|error| ErrorShape::retry_after(error, RETRY_AFTER_MS))
-    }
-
     /// Asks a session; once more after a moment when it was just coming or going.
     pub async fn ask_session<T, F>(&self, key: &SessionKey, message: F) -> Result<T, ErrorShape>
     where
         T: Send + 'static,
         F: Fn(ractor::RpcReplyPort<T>) -> SessionMsg,
     {
-        for attempt in 0..2 {
-            let session = self.session(key).await?;
-            match session.ask(ASK_LIMIT, &message).await {
-                Ok(answer) => return Ok(answer),
-                Err(Unavailable::Restarting(_) | Unavailable::WentDown(_)) if attempt == 0 => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                Err(error) => return Err(unavailable(error)),
-            }
-        }
-        Err(ErrorShape::retry_after("the session is restarting", RETRY_AFTER_MS))
+        let asked = self.context.ask_session(key, message).await;
+        asked.map_err(|error| ErrorShape::retry_after(error, RETRY_AFTER_MS))
     }
 
     /// What a client calls a session, as its key.

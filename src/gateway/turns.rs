@@ -1,23 +1,14 @@
-//! How a request becomes a turn of a session, whatever way it came: registered, handed over, on disk, answered.
+//! How a request of a client becomes a turn of a session; what a session refuses, as clients are told.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use openclaw_actors::disk::Room;
 use openclaw_actors::protocol::ErrorShape;
-use openclaw_actors::run::directory::{Directory, Ticket};
 use openclaw_actors::run::message::{Turn, TurnKind};
-use openclaw_actors::session::{Admission, SessionError, SessionKey, SessionMsg};
+pub use openclaw_actors::session::submit::Submitted;
+use openclaw_actors::session::submit::{self, SubmitError};
+use openclaw_actors::session::{SessionError, SessionKey};
 
-use super::services::{self, Services};
-
-/// What became of a request.
-pub enum Submitted {
-    /// It is on disk.
-    Admitted { ticket: Ticket, admission: Admission },
-    /// A run with this id is known from a moment ago.
-    Repeated(Ticket),
-}
+use super::services::{self, RETRY_AFTER_MS, Services};
 
 /// Hands a turn to its session. When this returns, the turn is on disk or refused.
 ///
@@ -28,59 +19,14 @@ pub async fn submit(
     turn: Turn,
     owner: Option<Arc<str>>,
 ) -> Result<Submitted, ErrorShape> {
-    refuse_without_room(services)?;
     if turn.kind == TurnKind::Http {
         refuse_while_draining(services)?; // nobody would be there to read the answer
     }
-    let directory = &services.context.directory;
-    let ticket = match directory.register(&turn.run_id, key.as_str(), turn.accepted_at, owner) {
-        Ok(ticket) => ticket,
-        Err(known) => return Ok(Submitted::Repeated(known)),
-    };
-    let held = Held { directory, run_id: &turn.run_id, is_handed_over: AtomicBool::new(false) };
-    let asked = services.ask_session(key, |reply| {
-        held.is_handed_over.store(true, Ordering::Relaxed);
-        SessionMsg::Submit(turn.clone(), reply)
-    });
-    match asked.await {
-        Ok(Ok(admission)) => Ok(Submitted::Admitted { ticket, admission }),
-        Ok(Err(error)) => {
-            directory.forget(&turn.run_id);
-            Err(refused(error))
-        }
-        Err(error) => {
-            directory.forget(&turn.run_id);
-            Err(error)
-        }
-    }
-}
-
-/// A ticket that nobody looks after until the session has the turn: a caller that goes away before takes it along.
-struct Held<'a> {
-    directory: &'a Directory,
-    run_id: &'a str,
-    /// From here on the session ends it or takes it back.
-    is_handed_over: AtomicBool,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if !self.is_handed_over.load(Ordering::Relaxed) {
-            self.directory.forget(self.run_id);
-        }
-    }
-}
-
-/// What is there must still be finished and stored.
-fn refuse_without_room(services: &Services) -> Result<(), ErrorShape> {
-    match services.context.disk.room() {
-        Room::None { free_bytes } => {
-            let dir = services.state_dir.display();
-            let message = format!("the disk of {dir} is full ({free_bytes} bytes left); make room, then send it again");
-            Err(ErrorShape::retry_after(message, 60_000))
-        }
-        Room::Enough | Room::Low { .. } => Ok(()),
-    }
+    submit::submit(&services.context, key, turn, owner).await.map_err(|error| match error {
+        SubmitError::NoRoom(message) => ErrorShape::retry_after(message, 60_000),
+        SubmitError::Session(error) => refused(error),
+        SubmitError::Unavailable(message) => ErrorShape::retry_after(message, RETRY_AFTER_MS),
+    })
 }
 
 /// Nothing new begins while the gateway goes down.
@@ -97,20 +43,5 @@ pub fn refused(error: SessionError) -> ErrorShape {
         SessionError::Store(error) => services::store_failed(error),
         SessionError::QueueFull(_) => ErrorShape::retry_after(error.to_string(), 1_000),
         SessionError::Refused(_) | SessionError::NotFound => ErrorShape::invalid(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ticket_is_taken_back_unless_the_session_has_the_turn() {
-        for is_handed_over in [false, true] {
-            let directory = Directory::default();
-            let _ticket = directory.register("r", "k", 1, None).unwrap();
-            drop(Held { directory: &directory, run_id: "r", is_handed_over: AtomicBool::new(is_handed_over) });
-            assert_eq!(directory.get("r").is_some(), is_handed_over);
-        }
     }
 }

@@ -14,16 +14,16 @@ use crate::World;
 use crate::fake_provider::Script;
 use crate::harness::scorecard::Score;
 use crate::harness::turn::{history, text_of};
-use crate::harness::{Client, SOON, eventually};
+use crate::harness::{Client, Config, SOON, eventually};
 
-const ANSWER: &str = "Hello from the fake provider.";
-const STAGES: [&str; 3] = ["before", "between", "after"];
+pub const ANSWER: &str = "Hello from the fake provider.";
+pub const STAGES: [&str; 3] = ["before", "between", "after"];
 
 /// The messages of the turn: the second comes while the first is being answered, and waits.
-const MESSAGES: [(&str, &str); 2] = [("key-1", "[[script:tool]] first"), ("key-2", "second")];
+pub const MESSAGES: [(&str, &str); 2] = [("key-1", "[[script:tool]] first"), ("key-2", "second")];
 
-fn world() -> World {
-    let world = World::start_with(|config| config.set("messages.queue.mode", json!("followup")));
+pub fn world(change: impl FnOnce(Config) -> Config) -> World {
+    let world = World::start_with(|config| change(config.set("messages.queue.mode", json!("followup"))));
     // Slow enough for the second message to find the first in its turn.
     world.fake.push(Script {
         when: Some("first".into()),
@@ -85,7 +85,7 @@ fn shown(messages: &[Value]) -> String {
     messages.iter().map(line).collect()
 }
 
-fn check(what: &str, messages: &[Value]) {
+pub fn check(what: &str, messages: &[Value]) {
     let of = |role: &str, text: &str| {
         let is = |message: &&Value| message["role"] == role && text_of(message).contains(text);
         messages.iter().filter(is).count()
@@ -104,7 +104,7 @@ fn check(what: &str, messages: &[Value]) {
 
 /// How many commits the turn has when nothing goes wrong.
 async fn commits() -> u64 {
-    let mut world = world();
+    let mut world = world(|config| config);
     let mut client = world.client().await;
     client.ask("test.store", json!({})).await;
     converse(&mut world).await;
@@ -114,15 +114,18 @@ async fn commits() -> u64 {
 
 async fn one(commit: u64, stage: &str, action: &str) {
     let what = format!("{action} {stage} commit {commit}");
-    let mut world = world();
+    let mut world = world(|config| config);
     let mut client = world.client().await;
     client.ask("test.store", json!({ "plan": { "commit": commit, "stage": stage, "action": action } })).await;
     drop(client);
     converse(&mut world).await;
     let mut client = world.client().await;
     check(&what, &history(&mut client, "main").await);
-    let tree = client.ask("status", json!({})).await["supervision"].clone();
-    assert_eq!(tree["down"], json!([]), "{what}");
+    eventually(&format!("{what}: all is up again"), SOON, async || {
+        let tree = client.call("status", json!({})).await["payload"]["supervision"].clone();
+        (tree["down"] == json!([])).then_some(())
+    })
+    .await;
     // The next message is taken as if nothing had been. Writes that come together share a commit: a late one may not have
     // been reached.
     client.ask("test.store", json!({})).await;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fake_provider::FakeProvider;
+use crate::front_end::{FrontEnd, direct};
 use crate::harness::scorecard::Score;
 use crate::harness::turn::{end_of, rest, say, send};
-use crate::harness::{Client, Gateway, SOON, eventually};
+use crate::harness::{Client, Config, Gateway, SOON, eventually};
 use crate::{World, binary};
 
 const ANSWER: &str = "Hello from the fake provider.";
@@ -55,6 +56,12 @@ const ROWS: &[Row] = &[
     Row { untouched: &["agents/sessions", "front/connections"], ..row("recovery", "agents/recovery") },
     Row { untouched: &["agents/sessions", OTHER_PATH], ..row("session", "agents/sessions/agent:main:main") },
     Row { restarts: false, untouched: &["agents/sessions", OTHER_PATH], ..row("run", "run") },
+    Row { untouched: &["agents/sessions", OTHER_PATH], sockets_stay: false, ..row("channels", "channels") },
+    Row { untouched: &["agents/sessions", "front/connections"], ..row("accounts", "channels/accounts") },
+    Row { untouched: &["agents/sessions", "channels/accounts"], ..row("keeper", "channels/keeper") },
+    Row { untouched: &["channels/accounts", "channels/keeper"], ..row("account", ACCOUNT_PATH) },
+    Row { untouched: &["channels/accounts", INGRESS_PATH], ..row("sender", SENDER_PATH) },
+    Row { untouched: &["channels/accounts", SENDER_PATH], ..row("ingress", INGRESS_PATH) },
     Row { sockets_stay: false, untouched: &["agents/sessions", OTHER_PATH], ..row("front", "front") },
     Row { untouched: &["front/connections", "agents/sessions"], ..row("health", "front/health") },
     Row {
@@ -67,10 +74,17 @@ const ROWS: &[Row] = &[
 ];
 
 const OTHER_PATH: &str = "agents/sessions/agent:main:other";
+const ACCOUNT_PATH: &str = "channels/accounts/webhook:front";
+const SENDER_PATH: &str = "channels/accounts/webhook:front/sender";
+const INGRESS_PATH: &str = "channels/accounts/webhook:front/ingress";
 
 fn start() -> World {
+    start_with(|config| config)
+}
+
+fn start_with(change: impl FnOnce(Config) -> Config) -> World {
     let fake = FakeProvider::start();
-    let mut gateway = Gateway::prepare(binary(), &fake.base_url(), |config| config);
+    let mut gateway = Gateway::prepare(binary(), &fake.base_url(), change);
     gateway.place_mut().environment.push(("OPENCLAW_TEST_CHECK_MS".into(), CHECK_MS.into()));
     gateway.launch();
     World { gateway, fake }
@@ -98,7 +112,8 @@ fn at<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
 /// The tree with a session, a run and a connection in it.
 #[tokio::test]
 async fn every_kind_of_actor_has_a_row() {
-    let world = start();
+    let front = FrontEnd::start();
+    let world = start_with(|config| front.configure(config));
     let mut client = world.client().await;
     send(&mut client, "main", "[[script:endless]] busy").await;
     let kinds = eventually("a run", SOON, async || {
@@ -115,7 +130,8 @@ async fn every_kind_of_actor_has_a_row() {
 
 async fn hit(row: &Row, fault: &str) {
     let what = format!("{} {fault}", row.kind);
-    let world = start();
+    let front = FrontEnd::start();
+    let world = start_with(|config| front.configure(config));
     let mut beside = world.client().await;
     let slow = send(&mut beside, OTHER, "[[script:slow]] beside").await;
     let mut client = world.client().await;
@@ -178,6 +194,9 @@ async fn hit(row: &Row, fault: &str) {
     assert_eq!(say(&mut newcomer, "main", "after").await, ANSWER, "{what}");
     rest(&mut newcomer, OTHER).await;
     assert_eq!(say(&mut newcomer, OTHER, "after, beside").await, ANSWER, "{what}");
+    let taken = front.say(&world.gateway.http(""), "m1", &direct("ada"), "ada", "/think high").await;
+    assert_eq!(taken.map(|(status, _)| status), Some(200), "{what}");
+    assert_eq!(front.wait_for(1).await, ["ada: Thinking level set to high."], "{what}");
     assert!(world.gateway.is_healthy(), "{what}");
 }
 

@@ -12,6 +12,8 @@
 #[allow(dead_code, reason = "shared with the bench and the program of that name")]
 #[path = "../fake_provider/mod.rs"]
 mod fake_provider;
+#[path = "../front_end/mod.rs"]
+mod front_end;
 #[allow(dead_code, reason = "shared with the bench")]
 #[path = "../harness/mod.rs"]
 mod harness;
@@ -21,6 +23,8 @@ mod chat;
 mod cli;
 mod config_reload;
 mod crash;
+#[cfg(feature = "fault-injection")]
+mod crash_delivery;
 #[cfg(feature = "fault-injection")]
 mod crash_matrix;
 mod crash_random;
@@ -41,6 +45,7 @@ mod shutdown;
 mod start;
 mod the_fake_provider;
 mod tools;
+mod webhook;
 mod wires;
 
 use std::path::{Path, PathBuf};

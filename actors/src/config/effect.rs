@@ -108,6 +108,7 @@ pub const IN_SETTINGS: &[&str] = &[
     "session.reset.atHour",
     "session.reset.idleMinutes",
     "session.resetTriggers",
+    "session.dmScope",
     "messages.queue.mode",
     "messages.queue.debounceMs",
     "messages.queue.cap",
@@ -138,6 +139,8 @@ const IN_SOURCE: &[&str] = &[
     "secrets.providers",
     "secrets.defaults",
     "secrets.resolution",
+    "accessGroups",
+    "channels.webhook",
 ];
 
 /// Keys whose rules are enforced although the feature is absent, or that are notes of somebody else already.
@@ -191,7 +194,10 @@ mod tests {
 
     #[test]
     fn the_outermost_key_without_effect_is_named_once() {
-        check(json!({ "channels": { "telegram": { "botToken": "x" } }, "gateway": { "port": 1 } }), &["channels"]);
+        check(
+            json!({ "channels": { "telegram": { "botToken": "x" } }, "gateway": { "port": 1 } }),
+            &["channels.telegram"],
+        );
         check(
             json!({ "gateway": { "auth": { "allowTailscale": true, "token": "x" } } }),
             &["gateway.auth.allowTailscale"],

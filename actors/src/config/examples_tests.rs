@@ -11,8 +11,12 @@ use super::settings::GatewayMode;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config-examples");
 
 /// What the examples take from the environment.
-const VARIABLES: [(&str, &str); 3] =
-    [("OPENCLAW_GATEWAY_TOKEN", "t"), ("OPENCLAW_GATEWAY_PASSWORD", "p"), ("INHOUSE_API_KEY", "k")];
+const VARIABLES: [(&str, &str); 4] = [
+    ("OPENCLAW_GATEWAY_TOKEN", "t"),
+    ("OPENCLAW_GATEWAY_PASSWORD", "p"),
+    ("INHOUSE_API_KEY", "k"),
+    ("SHOP_SECRET", "s"),
+];
 
 /// Files of one situation each: those of the folder, and of each folder in it. Deeper ones are parts. A gateway that
 /// was started with an example leaves other files beside it.

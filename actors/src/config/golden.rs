@@ -56,7 +56,7 @@ fn the_starter_file_names_agent_and_model() {
     check(&s, "agents.list", json!([{ "id": "main", "default": true, "identity": identity }]));
     check(&s, "channels.whatsapp.groups.*.requireMention", json!(true));
     assert_eq!(s.settings.agents.list[0].identity.as_ref().unwrap().name.as_deref(), Some("Clawd"));
-    assert_eq!(texts(&s.notes), ["channels: accepted, not in effect in this release"]);
+    assert_eq!(texts(&s.notes), ["channels.whatsapp: accepted, not in effect in this release"]);
     assert!(s.warnings.is_empty() && s.start_blocks.is_empty());
 }
 

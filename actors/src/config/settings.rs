@@ -464,6 +464,19 @@ pub struct Session {
     pub reset: Option<SessionReset>,
     /// Whole messages that start a new session; absent means `/new` and `/reset`.
     pub reset_triggers: Option<Vec<String>>,
+    pub dm_scope: DmScope,
+}
+
+/// Which direct messages of chat platforms are one conversation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DmScope {
+    /// All: they are the owner's.
+    #[default]
+    Main,
+    PerPeer,
+    PerChannelPeer,
+    PerAccountChannelPeer,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

@@ -83,7 +83,7 @@ pub fn needs(name: &str) -> Need {
     match name {
         "tick" | "health" | "heartbeat" | "presence" | "shutdown" | "update.available" => Need::Nothing,
         "agent" | "chat" | "chat.side_result" | "cron" | "sessions.changed" | "session.message" | "session.tool"
-        | "config.reload" | "supervisor.child" | "disk" => Need::Read,
+        | "config.reload" | "supervisor.child" | "disk" | "delivery" => Need::Read,
         _ if name.starts_with("exec.approval.") => Need::Approvals,
         _ if name.starts_with("device.pair.") || name.starts_with("node.pair.") => Need::Pairing,
         _ => Need::Never,

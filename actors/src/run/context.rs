@@ -14,6 +14,7 @@ use super::prompt::{self, PromptInput, Runtime};
 use super::safe_mode::SafeMode;
 use super::turn::TurnArgs;
 use super::workspace::{self, WorkspaceLimits};
+use crate::channels::Channels;
 use crate::config::ConfigHandle;
 use crate::config::paths::expand_tilde;
 use crate::config::settings::{AgentEntry, Settings};
@@ -44,6 +45,7 @@ pub struct Context {
     pub config: ConfigHandle,
     pub events: Events,
     pub sessions: Sessions,
+    pub channels: Channels,
     pub directory: Directory,
     pub overview: Overview,
     /// The gateway goes down: nothing new begins, what is accepted waits for the next start.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::delivery::Route;
 use crate::model::message::{AssistantMessage, Usage};
 
 /// A request to an agent, as it was accepted. Stored with the run, so that a queued one survives a restart.
@@ -36,6 +37,14 @@ pub struct Turn {
     /// Channel that the turn came from, such as `webchat`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
+    /// Where the answer goes, if it leaves the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub route: Option<Route>,
+    /// What a person is called who wrote it in a chat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+    #[serde(default, skip_serializing_if = "Authority::is_owner")]
+    pub authority: Authority,
     /// It goes on where an interrupted one stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
@@ -58,6 +67,8 @@ pub enum TurnKind {
     Agent,
     Chat,
     Http,
+    /// A chat platform.
+    Channel,
 }
 
 impl TurnKind {
@@ -66,7 +77,32 @@ impl TurnKind {
             Self::Agent => "agent",
             Self::Chat => "chat",
             Self::Http => "http",
+            Self::Channel => "channel",
         }
+    }
+
+    /// Does a person wait for it in a conversation, rather than a program for this very result?
+    pub fn is_conversation(self) -> bool {
+        matches!(self, Self::Chat | Self::Channel)
+    }
+}
+
+/// What the sender of a turn may have done for them, least first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Authority {
+    /// Somebody in a group whom no list names: only text for the agent, no commands.
+    Untrusted,
+    /// Somebody who may talk to the agent.
+    Sender,
+    #[default]
+    Owner,
+}
+
+impl Authority {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    fn is_owner(&self) -> bool {
+        *self == Self::Owner
     }
 }
 

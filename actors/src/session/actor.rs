@@ -12,12 +12,13 @@ use super::debts::Debt;
 use super::key::SessionKey;
 use super::message::{Loaded, News, SessionMsg};
 use super::state::{Me, Phase, RETRY, SessionState, Waiting};
-use super::{requests, resume, step, waiting};
+use super::{reply, requests, resume, step, waiting};
 use crate::metrics;
 use crate::run::context::Context;
 use crate::run::message::{FailureKind, Outcome, RunEnd, Turn, TurnKind};
 use crate::run::stream::now_ms;
 use crate::session::SessionEntry;
+use crate::store::outbox::OutboxRow;
 use crate::store::runs::{RunRecord, RunState};
 use crate::store::{StoreError, runs, sessions};
 use crate::supervision::task::Timer;
@@ -204,9 +205,14 @@ impl SessionState {
         let resumed: Vec<Option<Turn>> = runs.iter().map(|run| resumes(run, now)).collect();
         resumed.iter().for_each(|next| metrics::session_recovery(next.is_some()));
         let rows = resumed.iter().map(|turn| self.queued_row(turn.as_ref()?, &entry, now));
+        let unanswered = runs.iter().zip(&resumed).filter(|(_, next)| next.is_none());
+        let unanswered = unanswered.filter_map(|(run, _)| serde_json::from_str::<Turn>(&run.request).ok());
+        let replies: Vec<OutboxRow> =
+            unanswered.flat_map(|turn| reply::of_cut_off(&self.context, &self.key, &turn, now)).collect();
         let step = step::Interrupt {
             key: self.key.clone(),
             entry: entry.clone(),
+            replies: replies.clone(),
             runs: runs.iter().map(|run| run.run_id.clone()).zip(rows).collect(),
             now,
         };
@@ -228,6 +234,7 @@ impl SessionState {
                     state.announcer.run_ended(&run.run_id, &outcome, run.accepted_at, 0);
                     state.end_in_directory(&run.run_id, outcome, run.accepted_at);
                 }
+                state.context.channels.message_stored(&replies);
                 for turn in resumed.into_iter().flatten().rev() {
                     state.wait_first(turn, true);
                 }

@@ -176,6 +176,17 @@ impl SessionKey {
         Self(format!("agent:{agent}:dashboard:{id}"))
     }
 
+    /// The conversation of a group or room of a chat platform.
+    pub fn of_group(agent: &AgentId, channel: &str, group: &str) -> Self {
+        Self(format!("agent:{agent}:{channel}:group:{}", segment(group)))
+    }
+
+    /// The conversation with one person of a chat platform; which of them are one, `within` says.
+    pub fn of_peer(agent: &AgentId, within: &[&str], peer: &str) -> Self {
+        let within: String = within.iter().map(|name| format!("{}:", segment(name))).collect();
+        Self(format!("agent:{agent}:{within}direct:{}", segment(peer)))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -251,6 +262,12 @@ impl SessionKey {
     fn rest(&self) -> Option<&str> {
         Some(self.0.strip_prefix("agent:")?.split_once(':')?.1)
     }
+}
+
+/// A name that a platform gave, as a part of a key: it must not look like several.
+fn segment(name: &str) -> String {
+    let plain = |c: char| if c == ':' || c == '/' || c.is_whitespace() || c.is_control() { '_' } else { c };
+    name.trim().to_lowercase().chars().map(plain).collect()
 }
 
 impl fmt::Display for SessionKey {

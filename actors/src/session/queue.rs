@@ -4,6 +4,7 @@
 //! one sender may ask for must not be done in the name of another. Source: queue modes of 2026.5.12.
 
 use crate::config::settings::{Queue, QueueDrop, QueueMode};
+use crate::run::message::Authority;
 
 const COLLECT_TITLE: &str = "[Queued messages while agent was busy]";
 /// Longest line about a dropped message, characters.
@@ -16,16 +17,6 @@ pub struct Route {
     pub account: Option<String>,
     pub to: Option<String>,
     pub thread: Option<String>,
-}
-
-/// What the sender of a turn may have done for them, least first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Authority {
-    /// Content that nobody vouches for.
-    Untrusted,
-    /// Somebody who may talk to the agent.
-    Sender,
-    Owner,
 }
 
 /// A turn as the queue sees it; whoever owns it keeps it.

@@ -11,12 +11,13 @@ use super::entry::{OverrideSource, SessionEntry};
 use super::message::{Admission, SessionError, SessionMsg};
 use super::reset::{ResetCommand, ResetKind};
 use super::state::{AdmissionReply, Me, Phase, SessionState, Waiting, answer, new_session_id};
-use super::{step, stop_phrase, waiting};
+use super::{reply, step, stop_phrase, waiting};
 use crate::model::message::{AssistantMessage, Message, Part};
 use crate::protocol::session_calls::ResetReason;
-use crate::run::message::{AbortCause, Outcome, Turn, TurnKind};
+use crate::run::message::{AbortCause, Authority, Outcome, Turn};
 use crate::run::stream::now_ms;
 use crate::store::StoreError;
+use crate::store::outbox::OutboxRow;
 
 /// Does what was asked. Called while idle or running, with nothing in flight.
 pub fn handle(state: &mut SessionState, me: &Me, request: SessionMsg) {
@@ -76,13 +77,14 @@ fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionRep
     if let Some(admission) = place_of(state, &turn.run_id) {
         return answer(Some(reply), Ok(admission));
     }
-    if turn.kind == TurnKind::Chat && stop_phrase::is_stop(&turn.text) {
+    let obeyed = turn.authority > Authority::Untrusted;
+    if obeyed && turn.kind.is_conversation() && stop_phrase::is_stop(&turn.text) {
         let ended = abort(state, me, None, AbortCause::Stop);
         state.context.directory.forget(&turn.run_id);
         return answer(Some(reply), Ok(Admission::Stopped(ended)));
     }
     let triggers = state.context.config.load().settings.session.reset_triggers.clone().unwrap_or_default();
-    match command::parse(&turn.text, &triggers) {
+    match command::parse(&turn.text, &triggers).filter(|_| obeyed) {
         Some(Command::Reset(reset)) if reset.kind == ResetKind::SoftReset => turn.text = reset.rest,
         Some(Command::Reset(reset)) => return begin_anew(state, me, turn, reset, reply),
         Some(Command::Directives { list, message }) if !message.is_empty() => {
@@ -285,6 +287,7 @@ fn inject(state: &mut SessionState, me: &Me, text: String, reply: RpcReplyPort<R
         me,
         entry,
         &text,
+        Vec::new(),
         Box::new(move |_, _, placed| {
             let _ = reply.send(placed.map(|(id, _)| id).map_err(SessionError::Store)); // the asker may have gone
         }),
@@ -293,7 +296,8 @@ fn inject(state: &mut SessionState, me: &Me, text: String, reply: RpcReplyPort<R
 
 type Placed = Box<dyn FnOnce(&mut SessionState, &Me, Result<(String, i64), StoreError>) + Send>;
 
-fn append(state: &mut SessionState, me: &Me, entry: SessionEntry, text: &str, then: Placed) {
+/// An assistant message joins the transcript, and what is said in a chat the outbox.
+fn append(state: &mut SessionState, me: &Me, entry: SessionEntry, text: &str, replies: Vec<OutboxRow>, then: Placed) {
     let now = now_ms();
     let message = Message::Assistant(injected(text, now));
     let shown = serde_json::to_value(&message).unwrap_or_default(); // plain data: cannot fail
@@ -302,6 +306,7 @@ fn append(state: &mut SessionState, me: &Me, entry: SessionEntry, text: &str, th
     let place = Arc::clone(&placed);
     let work = move |db: &rusqlite::Connection| {
         let at = step::append(db, &key, &stored, &message, now)?;
+        step::say(db, &replies)?;
         let _ = place.set(at); // runs once
         Ok(())
     };
@@ -342,12 +347,15 @@ fn answer_command(
     reply: AdmissionReply,
 ) {
     let told = text.clone();
+    let replies = reply::of_text(&state.context, &state.key, &turn, &text, now_ms());
+    let said = replies.clone();
     let finish = move |state: &mut SessionState, stored: Result<(), StoreError>| {
         if let Err(error) = stored {
             state.context.directory.forget(&turn.run_id);
             return answer(Some(reply), Err(error.into()));
         }
         answer(Some(reply), Ok(Admission::Answered));
+        state.context.channels.message_stored(&said);
         state.announcer.answered(&turn.run_id, &told);
         state.end_in_directory(&turn.run_id, Outcome::Completed { text: told }, turn.accepted_at);
     };
@@ -355,12 +363,16 @@ fn answer_command(
     match entry.or_else(|| state.entry.clone()) {
         Some(entry) if running => {
             let (key, stored) = (state.key.clone(), entry.clone());
-            let work = move |db: &rusqlite::Connection| step::put_entry(db, &key, &stored);
+            let work = move |db: &rusqlite::Connection| {
+                step::say(db, &replies)?;
+                step::put_entry(db, &key, &stored)
+            };
             state.change(me, Some(entry), "patch", work, Box::new(move |state, _, stored| finish(state, stored)));
         }
         entry => {
             let entry = entry.unwrap_or_else(|| SessionEntry::new(new_session_id(), now_ms()));
-            append(state, me, entry, &text, Box::new(move |state, _, placed| finish(state, placed.map(drop))));
+            let done: Placed = Box::new(move |state, _, placed| finish(state, placed.map(drop)));
+            append(state, me, entry, &text, replies, done);
         }
     }
 }

@@ -13,6 +13,7 @@ use super::entry::SessionEntry;
 use super::key::SessionKey;
 use super::message::{Admission, News, SessionError, SessionMsg, SessionStatus};
 use super::queue::Overflow;
+use super::reply;
 use super::resume;
 use super::step::{self, Begin, End};
 use super::waiting;
@@ -315,6 +316,7 @@ impl SessionState {
         let cut_off = matches!(&end.outcome, Outcome::Aborted { cause: AbortCause::Restart, .. });
         let resumed = cut_off.then(|| resume::after(&turn, now)).flatten();
         let resumed_by = resumed.as_ref().map(|turn| turn.run_id.clone());
+        let replies = reply::rows(&self.context, &self.key, &turn, &end.outcome, resumed.is_some(), now);
         let follow_ups: Vec<Turn> = resumed.into_iter().chain(unsteered.map(as_new_turn)).collect();
         let rows = follow_ups.iter().filter_map(|turn| self.queued_row(turn, &entry, now)).collect();
         for turn in follow_ups.into_iter().rev() {
@@ -329,6 +331,7 @@ impl SessionState {
             last: end.last.clone(),
             steered,
             follow_ups: rows,
+            replies,
             now,
         });
         let write = Arc::clone(&step);
@@ -359,6 +362,7 @@ impl SessionState {
                     let shown = serde_json::to_value(crate::model::message::Message::Assistant(last.clone()));
                     self.announcer.message(&shown.unwrap_or_default(), placed.as_ref());
                 }
+                self.context.channels.message_stored(&step.replies);
                 end.outcome.clone()
             }
             Err(error) => {
@@ -450,7 +454,8 @@ pub fn new_session_id() -> String {
 /// A steering message that came too late is a turn of its own, under an id of its own: the id that it was sent with
 /// has been answered already.
 fn as_new_turn(turn: &Turn) -> Turn {
-    Turn { run_id: uuid::Uuid::new_v4().to_string(), kind: TurnKind::Chat, ..turn.clone() }
+    let kind = if turn.kind == TurnKind::Channel { TurnKind::Channel } else { TurnKind::Chat };
+    Turn { run_id: uuid::Uuid::new_v4().to_string(), kind, ..turn.clone() }
 }
 
 fn apply_end(entry: &mut SessionEntry, end: &RunEnd, now: i64, started_at: i64) {

@@ -8,6 +8,7 @@ use super::key::SessionKey;
 use crate::model::message::{AssistantMessage, Message};
 use crate::run::conversation;
 use crate::run::message::{Outcome, Turn};
+use crate::store::outbox::{self, OutboxRow};
 use crate::store::runs::{self, RunRecord, RunState};
 use crate::store::sessions::{self, SessionRecord};
 use crate::store::{StoreError, transcripts};
@@ -72,6 +73,8 @@ pub struct End {
     pub steered: Vec<String>,
     /// Turns that follow from it, recorded as queued.
     pub follow_ups: Vec<RunRecord>,
+    /// What the person in the chat is told.
+    pub replies: Vec<OutboxRow>,
     pub now: i64,
 }
 
@@ -94,6 +97,7 @@ fn end(db: &Connection, step: &End) -> Result<Option<(String, i64)>, StoreError>
     for run in &step.follow_ups {
         runs::accept(db, run)?;
     }
+    say(db, &step.replies)?;
     put_entry(db, &step.key, &step.entry)?;
     Ok(last)
 }
@@ -112,6 +116,8 @@ pub struct Interrupt {
     pub entry: SessionEntry,
     /// Each with the queued run that goes on where it stopped, if one does.
     pub runs: Vec<(String, Option<RunRecord>)>,
+    /// What people are told whose turns are not taken up again.
+    pub replies: Vec<OutboxRow>,
     pub now: i64,
 }
 
@@ -128,7 +134,16 @@ pub fn interrupt(db: &Connection, step: &Interrupt) -> Result<(), StoreError> {
             runs::accept(db, next)?;
         }
     }
-    if ended { put_entry(db, &step.key, &step.entry) } else { Ok(()) }
+    if !ended {
+        return Ok(());
+    }
+    say(db, &step.replies)?;
+    put_entry(db, &step.key, &step.entry)
+}
+
+/// Queues what is to be said; once, however often it is asked for.
+pub fn say(db: &Connection, replies: &[OutboxRow]) -> Result<(), StoreError> {
+    replies.iter().try_for_each(|row| outbox::add(db, row).map(drop))
 }
 
 fn interrupted_json(resumed_by: Option<&str>) -> String {

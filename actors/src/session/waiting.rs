@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::{Admission, News, SessionError, SessionMsg};
-use super::queue::{self, Authority, Decision, QueueRule, QueuedTurn, Route};
+use super::queue::{self, Decision, QueueRule, QueuedTurn, Route};
 use super::state::{AdmissionReply, Me, Phase, SessionState, Waiting, answer};
 use super::step;
 use crate::config::settings::QueueMode;
@@ -67,6 +67,7 @@ pub fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionRe
 
 /// Is a chat message the one that is being answered, sent again by the same route under another id?
 fn says_the_same(running: &Turn, turn: &Turn) -> bool {
+    // A platform gives each message an id of its own: said twice there, it was meant twice.
     let both_chat = running.kind == TurnKind::Chat && turn.kind == TurnKind::Chat && turn.resume.is_none();
     both_chat && running.channel == turn.channel && running.text == turn.text && running.images == turn.images
 }
@@ -79,19 +80,26 @@ fn steer_copy(state: &SessionState, turn: &Turn) {
 }
 
 fn route_of(turn: &Turn) -> Route {
-    Route { channel: turn.channel.clone(), ..Route::default() }
+    match &turn.route {
+        Some(route) => Route {
+            channel: Some(route.channel.clone()),
+            account: Some(route.account.clone()),
+            to: Some(route.target.clone()),
+            thread: route.thread.clone(),
+        },
+        None => Route { channel: turn.channel.clone(), ..Route::default() },
+    }
 }
 
-/// Every way in that this release has is the owner's own.
 fn queued_turn<'a>(turn: &'a Turn, route: &'a Route) -> QueuedTurn<'a> {
     QueuedTurn {
         run_id: &turn.run_id,
         text: &turn.text,
-        sender: None,
+        sender: turn.sender.as_deref(),
         route,
-        authority: Authority::Owner,
+        authority: turn.authority,
         received_at_ms: turn.accepted_at,
-        alone: turn.kind != TurnKind::Chat
+        alone: !turn.kind.is_conversation()
             || turn.resume.is_some()
             || turn.model.is_some()
             || turn.thinking.is_some()

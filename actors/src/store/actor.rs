@@ -10,7 +10,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::mpsc;
 
-use super::{QUEUE, Queues, Store, open, reader, runs, writer};
+use super::{QUEUE, Queues, Store, open, outbox, reader, runs, spool, writer};
 use crate::supervision::{Address, Child, ChildSpec, Mail, task};
 
 /// Internal news only.
@@ -22,7 +22,8 @@ pub enum StoreNews {
 /// How long after the start, and then how often, old rows are removed.
 const MAINTENANCE_FIRST: Duration = Duration::from_secs(60);
 const MAINTENANCE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a finished run is remembered, milliseconds: so long a repeated request is recognised.
+/// How long a finished run, an event or a message that was sent or given up is remembered, milliseconds: so long a
+/// repetition is recognised.
 const RUN_KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 struct StoreActor;
@@ -112,7 +113,9 @@ impl StoreState {
         let before = jiff::Timestamp::now().as_millisecond() - RUN_KEPT_MS;
         let removed = self.store.submit(move |db| {
             let runs = runs::prune(db, before)?;
-            tracing::debug!(runs, "old runs removed");
+            let messages = outbox::prune(db, before, before)?;
+            let events = spool::prune(db, before)?;
+            tracing::debug!(runs, messages, events, "old rows removed");
             Ok(())
         });
         if let Err(error) = removed {

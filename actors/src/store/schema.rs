@@ -73,6 +73,50 @@ const STEPS: &[&str] = &["
         name   TEXT PRIMARY KEY,
         value  TEXT NOT NULL
     ) WITHOUT ROWID;
+", "
+    -- Messages that nothing goes on with, and rows by their state, without reading all of them.
+    CREATE INDEX runs_cut_off ON runs (run_id) WHERE state = 'interrupted';
+
+    -- What is to be said in a chat: one row a part that is sent by itself. state: pending, sending, sent, failed, unknown,
+    -- dropped.
+    CREATE TABLE outbox (
+        id           TEXT PRIMARY KEY,
+        channel      TEXT NOT NULL,
+        account      TEXT NOT NULL,
+        target       TEXT NOT NULL,
+        thread       TEXT,
+        reply_to     TEXT,
+        session_key  TEXT,
+        run_id       TEXT,
+        state        TEXT NOT NULL,
+        body         TEXT NOT NULL,
+        attempts     INTEGER NOT NULL,
+        doubt        INTEGER NOT NULL,
+        queued_at    INTEGER NOT NULL,
+        next_at      INTEGER NOT NULL,
+        ended_at     INTEGER,
+        receipt      TEXT,
+        error        TEXT
+    );  -- with a rowid: it keeps the order
+    CREATE INDEX outbox_open ON outbox (channel, account, target) WHERE state IN ('pending', 'sending');
+    CREATE INDEX outbox_dead ON outbox (state) WHERE state IN ('pending', 'sending', 'failed', 'unknown');
+    CREATE INDEX outbox_by_end ON outbox (ended_at);
+
+    -- What chat platforms have sent, as it came. state: pending, done, failed.
+    CREATE TABLE spool (
+        channel      TEXT NOT NULL,
+        account      TEXT NOT NULL,
+        event_key    TEXT NOT NULL,
+        lane         TEXT NOT NULL,
+        raw          TEXT NOT NULL,
+        received_at  INTEGER NOT NULL,
+        state        TEXT NOT NULL,
+        attempts     INTEGER NOT NULL,
+        outcome      TEXT,
+        UNIQUE (channel, account, event_key)
+    );  -- with a rowid: it keeps the order
+    CREATE INDEX spool_pending ON spool (channel, account) WHERE state = 'pending';
+    CREATE INDEX spool_by_time ON spool (received_at);
 "];
 
 /// The version that this program writes.

@@ -38,6 +38,9 @@ const STORM: Intensity = Intensity::new(100, Duration::from_secs(10));
 pub type SpawnFn<K, M> =
     Arc<dyn Fn(K, ActorCell) -> BoxFuture<'static, Result<ActorRef<Mail<M>>, SpawnErr>> + Send + Sync>;
 
+/// What stands below a child.
+pub type BelowFn<M> = fn(&Address<M>) -> Arc<dyn Branch>;
+
 /// What a group can be told.
 pub enum GroupMsg<K, M> {
     /// The address of the child, started if it was not alive; `Err` says why there is none.
@@ -146,6 +149,8 @@ pub struct GroupSpec<K, M> {
     /// How `GetOrStart` starts a child; absent when children bring their own way.
     pub spawn: Option<SpawnFn<K, M>>,
     pub observer: Observer,
+    /// What stands below a child, if children are supervisors themselves.
+    pub below: Option<BelowFn<M>>,
 }
 
 impl<K, M> Clone for GroupSpec<K, M> {
@@ -156,6 +161,7 @@ impl<K, M> Clone for GroupSpec<K, M> {
             mailbox_cap: self.mailbox_cap,
             spawn: self.spawn.clone(),
             observer: Arc::clone(&self.observer),
+            below: self.below,
         }
     }
 }
@@ -439,7 +445,8 @@ impl<K: Key, M: Send + 'static> GroupState<K, M> {
         let info = |(key, member): (&K, &Member<K, M>)| {
             let (name, life) = (key.to_string(), &member.life);
             let node = Node::of(spec, &name, life, &member.address, life.restarts(spec, now), now);
-            ChildInfo { name: name.into(), node, below: None }
+            let below = self.args.of.below.map(|below| below(&member.address));
+            ChildInfo { name: name.into(), node, below }
         };
         let mut infos: Vec<ChildInfo> = self.members.iter().map(info).collect();
         infos.sort_by(|a, b| a.name.cmp(&b.name));

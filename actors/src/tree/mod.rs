@@ -13,6 +13,9 @@
 //! ├─ agents           rest for one
 //! │   ├─ sessions     group            session (transient) → run (temporary) → the turn's task
 //! │   └─ recovery     permanent        starts the sessions that have work from before, whenever the sessions start
+//! ├─ channels         rest for one
+//! │   ├─ accounts     group            account (one for one): sender, ingress (permanent)
+//! │   └─ keeper       permanent        has those accounts running that the configuration wants
 //! └─ front            one for one      given by the program
 //!     ├─ health       permanent        health, tick
 //!     ├─ connections  group            connection (temporary) → the socket's task
@@ -30,6 +33,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorRef, SpawnErr};
 
+use crate::channels::{account, keeper_child};
 use crate::config;
 use crate::devices;
 use crate::disk;
@@ -82,6 +86,7 @@ pub async fn start(args: TreeArgs) -> Result<Tree, SpawnErr> {
         branch("foundation", Strategy::OneForAll, foundation(&args)),
         branch("infra", Strategy::OneForOne, infra(&args)),
         branch("agents", Strategy::RestForOne, agents(&args.context, &observer)),
+        branch("channels", Strategy::RestForOne, channels(&args.context, &observer)),
         branch("front", Strategy::OneForOne, args.front),
     ];
     let root = SupervisorArgs {
@@ -146,6 +151,15 @@ fn agents(context: &Arc<Context>, observer: &Observer) -> Vec<Child> {
     vec![sessions(context, observer), recovery::child(Arc::clone(context), recovery)]
 }
 
+fn channels(context: &Arc<Context>, observer: &Observer) -> Vec<Child> {
+    let permanent = |kind| ChildSpec::new(kind, Restart::Permanent);
+    let accounts = account::group_spec(context, observer);
+    vec![
+        context.channels.accounts.child(permanent("accounts").vital().shutdown(BRANCH_STOP), accounts),
+        keeper_child(Arc::clone(context), permanent("keeper")),
+    ]
+}
+
 fn sessions(context: &Arc<Context>, observer: &Observer) -> Child {
     let shared = Arc::clone(context);
     let spawn: SpawnFn<SessionKey, SessionMsg> = Arc::new(move |key, group| {
@@ -158,6 +172,7 @@ fn sessions(context: &Arc<Context>, observer: &Observer) -> Child {
         mailbox_cap: SESSION_MAILBOX,
         spawn: Some(spawn),
         observer: Arc::clone(observer),
+        below: None,
     };
     context.sessions.child(ChildSpec::new("sessions", Restart::Permanent).vital().shutdown(BRANCH_STOP), of)
 }

@@ -44,6 +44,7 @@ async fn group() -> (Group<String, Msg>, ActorRef<Mail<SupervisorMsg>>) {
         Box::pin(async { Ok(Fragile::spawn_linked(None, Fragile, (), parent).await?.0) })
     });
     let of = GroupSpec {
+        below: None,
         path: "fragiles".into(),
         child: member_spec("fragile", Restart::Transient),
         mailbox_cap: 8,

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in tests a failure is a panic")]
 
 mod architecture;
+mod channels;
 mod full_disk;
 mod groups;
 mod lanes;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use openclaw_actors::channels::Channels;
 use openclaw_actors::config::actor::ConfigArgs;
 use openclaw_actors::config::env::Env;
 use openclaw_actors::config::paths::{self, PathInputs};
@@ -15,7 +16,7 @@ use openclaw_actors::presence::{Presence, PresenceArgs, PresenceEntry};
 use openclaw_actors::run::context::{Context, Lanes};
 use openclaw_actors::run::directory::{Directory, Ticket};
 use openclaw_actors::run::lane::Lane;
-use openclaw_actors::run::message::{AbortCause, EndedRun, Outcome, Turn, TurnKind};
+use openclaw_actors::run::message::{AbortCause, Authority, EndedRun, Outcome, Turn, TurnKind};
 use openclaw_actors::run::safe_mode::SafeMode;
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::{Admission, SessionError, SessionKey, SessionMsg, SessionStatus, Sessions};
@@ -49,6 +50,14 @@ impl World {
 
     /// `config` is the configuration file; `front` makes the children of the front.
     pub async fn start_with(config: Value, front: impl FnOnce(&Arc<Context>) -> Vec<Child>) -> Self {
+        Self::build(config, Channels::default(), front).await
+    }
+
+    pub async fn start_with_channels(channels: Channels) -> Self {
+        Self::build(json!({}), channels, |_| Vec::new()).await
+    }
+
+    async fn build(config: Value, channels: Channels, front: impl FnOnce(&Arc<Context>) -> Vec<Child>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let env = Env::from_iter([("HOME", dir.path().to_str().unwrap())]);
         let inputs = PathInputs { cwd: dir.path().to_owned(), ..PathInputs::default() };
@@ -67,6 +76,7 @@ impl World {
             config: handle.clone(),
             events,
             sessions: Sessions::new("sessions"),
+            channels,
             directory,
             lanes: Lanes { main: Lane::new("main", handle.load().settings.agents.defaults.max_concurrent) },
             models: Arc::new(model.clone()),
@@ -222,6 +232,9 @@ pub fn chat(text: &str) -> Turn {
         timeout_seconds: None,
         max_tokens: None,
         channel: None,
+        route: None,
+        sender: None,
+        authority: Authority::Owner,
         resume: None,
         accepted_at: now_ms(),
     }

@@ -48,6 +48,11 @@ fn troubles(status: &Value) -> Vec<Finding> {
     if let Some(dead) = number(status, "/inbox/dead").filter(|dead| *dead > 0) {
         troubles.push(format!("{dead} messages are dead: openclaw inbox list --state dead"));
     }
+    for (state, what) in [("failed", "could not be delivered"), ("unknown", "may not have been delivered")] {
+        if let Some(count) = number(status, &format!("/outbox/{state}")).filter(|count| *count > 0) {
+            troubles.push(format!("{count} messages {what}: openclaw outbox list --state {state}"));
+        }
+    }
     troubles.into_iter().map(|text| Finding::problem(Section::Gateway, text)).collect()
 }
 
@@ -96,8 +101,9 @@ mod tests {
         let well = json!({ "safeMode": null, "disk": "ok", "supervision": { "down": [] }, "inbox": { "dead": 0 } });
         assert!(troubles(&well).is_empty());
         let down = json!({ "path": "infra/devices", "state": "gave-up" });
-        let ill = json!({ "safeMode": "3 starts", "disk": "full", "supervision": { "down": [down] }, "inbox": { "dead": 2 } });
-        assert_eq!(troubles(&ill).len(), 4);
+        let ill = json!({ "safeMode": "3 starts", "disk": "full", "supervision": { "down": [down] }, "inbox": { "dead": 2 },
+                          "outbox": { "failed": 1, "unknown": 1, "pending": 3 } });
+        assert_eq!(troubles(&ill).len(), 6);
     }
 
     #[test]

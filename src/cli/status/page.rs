@@ -127,6 +127,7 @@ fn overview(document: &Value, deep: bool) -> Vec<Vec<String>> {
     rows.extend(string(document, "/safeMode").map(|reason| ("Safe mode", reason.to_owned())));
     let dead = number(document, "/inbox/dead").filter(|dead| *dead > 0);
     rows.extend(dead.map(|dead| ("Dead messages", format!("{dead} · openclaw inbox list --state dead"))));
+    rows.extend(undelivered(document).map(|text| ("Undelivered", text)));
     let room = string(document, "/disk").filter(|room| *room != "ok");
     rows.extend(
         room.map(|room| ("Disk", if room == "full" { "full: no new turns" } else { "almost full" }.to_owned())),
@@ -149,6 +150,14 @@ fn supervision(document: &Value) -> Option<String> {
         .collect();
     let head = format!("{running} of {actors} actors running · {restarts} restarts");
     Some(if down.is_empty() { head } else { format!("{head} · {}", down.join("; ")) })
+}
+
+/// Messages that did not reach their chat, as far as we know.
+fn undelivered(document: &Value) -> Option<String> {
+    let count = |state: &str| number(document, &format!("/outbox/{state}")).filter(|count| *count > 0);
+    let told = [("failed", count("failed")), ("unknown", count("unknown"))];
+    let told: Vec<String> = told.iter().filter_map(|(word, count)| Some(format!("{} {word}", (*count)?))).collect();
+    (!told.is_empty()).then(|| format!("{} · openclaw outbox list", told.join(", ")))
 }
 
 /// An edit of the configuration that the running gateway did not take, or not wholly.

@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 use openclaw_actors::run::context::{Context, agents};
-use openclaw_actors::run::message::{Turn, TurnImage, TurnKind};
+use openclaw_actors::run::message::{Authority, Turn, TurnImage, TurnKind};
 use openclaw_actors::session::{AgentId, KeyRules, SessionKey};
 use serde_json::Value;
 use uuid::Uuid;
@@ -63,6 +63,9 @@ pub fn read(
         timeout_seconds: None,
         max_tokens: ["max_completion_tokens", "max_tokens"].iter().find_map(|name| body.get(*name)?.as_u64()),
         channel: Some(header(headers, &["x-openclaw-message-channel"]).unwrap_or("webchat").to_owned()),
+        route: None,
+        sender: None,
+        authority: Authority::Owner,
         resume: None,
         accepted_at: now,
     };

@@ -56,7 +56,7 @@ pub async fn handle(services: Arc<Services>, peer: SocketAddr, request: Request<
 }
 
 /// The whole body, or the answer to one that is too large, too slow or broken off.
-async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, Box<Response<Body>>> {
+pub async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, Box<Response<Body>>> {
     let refused = |status, message| Err(Box::new(answer::error(status, "invalid_request_error", message)));
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > max) {

@@ -1,7 +1,8 @@
-//! HTTP on the gateway's port: probes, the OpenAI-compatible endpoints, and the way to the WebSocket.
+//! HTTP on the gateway's port: probes, the OpenAI-compatible endpoints, webhooks, and the way to the WebSocket.
 
 mod answer;
 mod auth;
+mod channel_webhook;
 mod chat_completions;
 mod completion_request;
 mod completion_stream;
@@ -10,6 +11,7 @@ mod endpoints;
 mod live_run;
 mod models;
 mod openai_error;
+mod pace;
 mod probes;
 mod prompt_messages;
 mod sse;
@@ -45,6 +47,7 @@ async fn handle(services: Arc<Services>, peer: SocketAddr, request: Request<Body
             diagnostics::prometheus(&services, peer, request.method(), request.headers()).await
         }
         "/startupz" => probes::started(&services, request.method()),
+        path if path.starts_with("/channels/") => channel_webhook::receive(services, peer, request).await,
         path if path.starts_with("/v1/") => endpoints::handle(services, peer, request).await,
         _ => answer::text(StatusCode::NOT_FOUND, "Not Found"),
     }

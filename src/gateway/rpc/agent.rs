@@ -10,7 +10,7 @@ use openclaw_actors::protocol::params::invalid;
 use openclaw_actors::protocol::scope::Scope;
 use openclaw_actors::protocol::{ErrorShape, params};
 use openclaw_actors::run::context::agents;
-use openclaw_actors::run::message::{Turn, TurnKind};
+use openclaw_actors::run::message::{Authority, Turn, TurnKind};
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::thinking::{COMMON_LEVELS, ThinkLevel, names};
 use openclaw_actors::session::{Admission, SessionKey, SessionMsg};
@@ -131,6 +131,9 @@ fn turn(call: &Call, request: &Agent, model: Option<String>) -> Result<Turn, Err
         timeout_seconds: request.timeout.filter(|seconds| *seconds > 0), // 0 sets no deadline of its own
         max_tokens: None,
         channel: Some(named.unwrap_or(DEFAULT_CHANNEL).to_owned()),
+        route: None,
+        sender: None,
+        authority: Authority::Owner,
         resume: None,
         accepted_at: now_ms(),
     })

@@ -9,7 +9,7 @@ use openclaw_actors::protocol::chat::{
     ChatState, HISTORY_CHARS, HISTORY_LIMIT, assistant_text,
 };
 use openclaw_actors::protocol::scope::Scope;
-use openclaw_actors::run::message::{Turn, TurnKind};
+use openclaw_actors::run::message::{Authority, Turn, TurnKind};
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::{SessionMsg, lookup};
 use openclaw_actors::transcript::history::HistoryLimits;
@@ -45,6 +45,9 @@ async fn send(call: Call) -> Result<Reply, ErrorShape> {
         timeout_seconds: chat_turn::seconds(request.timeout_ms),
         max_tokens: None,
         channel: Some(request.originating_channel.clone().unwrap_or_else(|| DEFAULT_CHANNEL.to_owned())),
+        route: None,
+        sender: None,
+        authority: Authority::Owner,
         resume: None,
         accepted_at: now_ms(),
     };

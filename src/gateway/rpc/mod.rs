@@ -25,6 +25,7 @@ mod inbox;
 mod logs;
 mod metrics;
 mod models;
+mod outbox;
 pub mod run_end;
 mod run_events;
 mod run_result;
@@ -86,6 +87,7 @@ const FAMILIES: &[&[Method]] = &[
     chat::METHODS,
     agent::METHODS,
     inbox::METHODS,
+    outbox::METHODS,
     sessions::METHODS,
     devices::METHODS,
     exec_approvals::METHODS,

@@ -8,7 +8,7 @@ use openclaw_actors::protocol::session_calls::{
     SessionsSendResult,
 };
 use openclaw_actors::run::context::agents;
-use openclaw_actors::run::message::{Turn, TurnKind};
+use openclaw_actors::run::message::{Authority, Turn, TurnKind};
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::{AgentId, SessionKey, SessionMsg, lookup};
 use serde_json::Map;
@@ -73,6 +73,9 @@ fn plain_turn(run_id: String, text: String) -> Turn {
         timeout_seconds: None,
         max_tokens: None,
         channel: Some(DEFAULT_CHANNEL.to_owned()),
+        route: None,
+        sender: None,
+        authority: Authority::Owner,
         resume: None,
         accepted_at: now_ms(),
     }

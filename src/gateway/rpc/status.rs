@@ -13,8 +13,8 @@ use openclaw_actors::protocol::session::SessionDefaults;
 use openclaw_actors::run::context;
 use openclaw_actors::session::{SessionEntry, SessionKey};
 use openclaw_actors::store::journal::{self, JournalEntry};
-use openclaw_actors::store::runs;
 use openclaw_actors::store::sessions::SessionRecord;
+use openclaw_actors::store::{outbox, runs};
 use serde_json::{Value, json};
 
 use super::system::SYSTEM_EVENT;
@@ -40,8 +40,8 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
     let (agents, default) = (context::agents(&snapshot.settings), context::default_agent(&snapshot.settings));
     let store = &services.context.store;
     let by_agent = sessions::by_agent(store, agents.clone(), RECENT).await.map_err(store_failed)?;
-    let read = |db: &_| Ok((journal::list(db, 0, Some(SYSTEM_EVENT), EVENTS)?, runs::dead(db)?));
-    let (events, dead) = store.read(read).await.map_err(store_failed)?;
+    let read = |db: &_| Ok((journal::list(db, 0, Some(SYSTEM_EVENT), EVENTS)?, runs::dead(db)?, outbox::counts(db)?));
+    let (events, dead, outbox) = store.read(read).await.map_err(store_failed)?;
     let defaults = services.context.session_defaults(&services.context.key_rules().main_key());
     let mut sessions = Overview {
         path: store.path().display().to_string(),
@@ -72,10 +72,19 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
         "eventLoop": event_loop(&call).await?,
         "configReload": config_reload(&services.config_status.load()),
         "inbox": { "dead": dead },
+        "outbox": counts(outbox),
         "disk": services.context.disk.room().word(),
         "safeMode": services.context.safe_mode.reason(),
         "supervision": super::tree::summary(&services.context.overview).await,
     })))
+}
+
+/// How many messages to chats are in each state that matters.
+fn counts(counts: Vec<(String, i64)>) -> Value {
+    let states = ["pending", "sending", "failed", "unknown"].map(|state| (state.to_owned(), json!(0)));
+    let mut all: serde_json::Map<String, Value> = states.into_iter().collect();
+    all.extend(counts.into_iter().map(|(state, count)| (state, json!(count))));
+    Value::Object(all)
 }
 
 /// How the latest edit of the configuration file was received, why it is not in force, and which of its paths wait for a

@@ -26,6 +26,7 @@ pub enum ConnectionMsg {
 /// How connections are looked after.
 pub fn group_spec(observer: Observer) -> GroupSpec<ConnId, ConnectionMsg> {
     GroupSpec {
+        below: None,
         path: "front/connections".into(),
         child: member_spec("connection", Restart::Temporary).shutdown(Duration::from_secs(2)),
         mailbox_cap: 8,

@@ -34,7 +34,7 @@ use crate::gateway::rpc;
 use crate::gateway::services::{self, ASK_LIMIT, Services};
 
 /// Events that a client may receive; a hint in `hello-ok`.
-const EVENTS: [&str; 19] = [
+const EVENTS: [&str; 20] = [
     "connect.challenge",
     "agent",
     "chat",
@@ -54,6 +54,7 @@ const EVENTS: [&str; 19] = [
     "config.reload",
     "supervisor.child",
     "disk",
+    "delivery",
 ];
 
 /// Why there is no connection: how the socket is closed, if anybody is left to be told.

@@ -51,6 +51,8 @@ fn is_active(keys: &[String], settings: &Settings) -> bool {
             settings.gateway.mode == Some(GatewayMode::Remote) || remote.url.is_some()
         }
         ["models", "providers", _, "apiKey"] | ["models", "providers", _, "headers", _] => true,
+        ["channels", "webhook", "secret" | "callbackSecret"]
+        | ["channels", "webhook", "accounts", _, "secret" | "callbackSecret"] => true,
         _ => false,
     }
 }

@@ -1,0 +1,109 @@
+//! One account of a chat platform: a supervisor of what takes in and what sends, so that neither takes the other along,
+//! and no account another one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::channel::Channel;
+use super::{ingress, sender};
+use crate::config::handle::Snapshot;
+use crate::run::context::Context;
+use crate::supervision::group::{BelowFn, SpawnFn};
+use crate::supervision::view::join;
+use crate::supervision::{
+    Address, ChildSpec, GroupSpec, Intensity, Observer, Restart, Strategy, Supervisor, SupervisorArgs, SupervisorMsg,
+};
+
+/// Where the accounts' group stands.
+pub const PATH: &str = "channels/accounts";
+/// Its children are given up one by one; only a supervisor that cannot start them fails.
+const INTENSITY: Intensity = Intensity::new(3, Duration::from_secs(60));
+
+/// Which account: `channel:account`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountKey {
+    pub channel: String,
+    pub account: String,
+}
+
+impl AccountKey {
+    pub fn new(channel: &str, account: &str) -> Self {
+        Self { channel: channel.to_owned(), account: account.to_owned() }
+    }
+}
+
+impl fmt::Display for AccountKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.channel, self.account)
+    }
+}
+
+/// An account as the configuration has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub id: String,
+    /// Why it does not run: `disabled`, `not configured`, or what is wrong.
+    pub problem: Option<String>,
+    /// Changes when the account has to connect anew. Never shown: it may hold a secret.
+    pub identity: String,
+}
+
+/// The keys of one account: those of the channel, with the account's own over them.
+pub fn resolve<T: DeserializeOwned>(snapshot: &Snapshot, channel: &str, account: &str) -> Option<T> {
+    let block = snapshot.value.get("channels")?.get(channel)?.as_object()?;
+    let own = block.get("accounts").and_then(|accounts| accounts.get(account)).and_then(Value::as_object);
+    let base = block.iter().filter(|(key, _)| *key != "accounts");
+    let all = base.chain(own.into_iter().flatten());
+    let merged: Map<String, Value> = all.map(|(key, value)| (key.clone(), value.clone())).collect();
+    serde_json::from_value(Value::Object(merged)).ok()
+}
+
+/// The accounts that a channel's block names.
+pub fn named(snapshot: &Snapshot, channel: &str) -> Vec<String> {
+    let block = snapshot.value.get("channels").and_then(|channels| channels.get(channel));
+    let accounts = block.and_then(|block| block.get("accounts")).and_then(Value::as_object);
+    accounts.map(|accounts| accounts.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// How accounts are started below their group.
+pub fn group_spec(context: &Arc<Context>, observer: &Observer) -> GroupSpec<AccountKey, SupervisorMsg> {
+    let (shared, seen) = (Arc::clone(context), Arc::clone(observer));
+    let spawn: SpawnFn<AccountKey, SupervisorMsg> = Arc::new(move |key, group: ActorCell| {
+        let (context, observer) = (Arc::clone(&shared), Arc::clone(&seen));
+        Box::pin(async move {
+            let args = supervisor(&context, &key, observer)
+                .ok_or_else(|| ractor::SpawnErr::StartupFailed(format!("this release has no channel {key}").into()))?;
+            let (actor, _) = Supervisor::spawn_linked(None, Supervisor, args, group).await?;
+            Ok(actor)
+        })
+    });
+    let below: BelowFn<SupervisorMsg> = |address| Arc::new(address.clone());
+    GroupSpec {
+        path: PATH.to_owned(),
+        child: crate::supervision::group::member_spec("account", Restart::Transient).shutdown(Duration::from_secs(10)),
+        mailbox_cap: 64,
+        spawn: Some(spawn),
+        observer: Arc::clone(observer),
+        below: Some(below),
+    }
+}
+
+fn supervisor(context: &Arc<Context>, key: &AccountKey, observer: Observer) -> Option<SupervisorArgs> {
+    let channels = &context.channels;
+    let adapter: Arc<dyn Channel> = Arc::clone(channels.get(&key.channel)?);
+    let ingress_address = channels.ingresses.entry(key.clone()).or_insert_with(|| Address::new("ingress", 1)).clone();
+    let sender_address = channels.senders.entry(key.clone()).or_insert_with(|| Address::new("sender", 1)).clone();
+    let permanent = |kind| ChildSpec::new(kind, Restart::Permanent);
+    let children = vec![
+        // What is to be said can be said as soon as there is something to say.
+        sender::child(Arc::clone(context), key.clone(), Arc::clone(&adapter), sender_address, permanent("sender")),
+        ingress::child(Arc::clone(context), key.clone(), adapter, ingress_address, permanent("ingress")),
+    ];
+    let path = join(PATH, &key.to_string());
+    Some(SupervisorArgs { path, strategy: Strategy::OneForOne, intensity: INTENSITY, children, observer })
+}

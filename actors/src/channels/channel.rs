@@ -1,0 +1,58 @@
+//! What an adapter of a chat platform is. It knows its platform and nothing of sessions, policy, queues or retries.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use super::account::Account;
+use super::policy::{Access, Chat};
+use crate::config::handle::Snapshot;
+use crate::delivery::machine::Attempt;
+use crate::store::outbox::OutboxRow;
+
+/// One chat platform.
+pub trait Channel: Send + Sync + 'static {
+    /// As in the configuration, lower case.
+    fn id(&self) -> &'static str;
+    /// Every account that the configuration names, whether it can run or not.
+    fn accounts(&self, snapshot: &Snapshot) -> Vec<Account>;
+    /// Who may write to this account.
+    fn access(&self, snapshot: &Snapshot, account: &str) -> Access;
+    /// What an event, as it came, says. `None`: nothing for us. The error is for the log; it must not hold a secret.
+    fn normalize(&self, raw: &str) -> Result<Option<Inbound>, String>;
+    /// Cuts a text into parts that the platform takes, each as its `send` will read it.
+    fn render(&self, text: &str, snapshot: &Snapshot, account: &str) -> Vec<String>;
+    /// Does the platform recognise a part that it has already, by our id?
+    fn repeatable(&self) -> bool;
+    /// Sends one part. Dropped at its deadline, it counts as unclear.
+    fn send(&self, snapshot: Arc<Snapshot>, part: OutboxRow) -> BoxFuture<'static, Attempt>;
+}
+
+/// A message as a person wrote it, whatever the platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inbound {
+    pub chat: Chat,
+    /// Where an answer goes.
+    pub target: String,
+    pub thread: Option<String>,
+    pub sender: Sender,
+    pub text: String,
+    /// The bot is meant: named, or answered.
+    pub mentioned: bool,
+    /// The platform's id of the message.
+    pub message_id: String,
+}
+
+/// Who wrote it. The id is the platform's, the name is whatever its owner likes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    pub id: String,
+    pub name: Option<String>,
+}
+
+impl Sender {
+    /// What a person calls the sender.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().filter(|name| !name.trim().is_empty()).unwrap_or(&self.id)
+    }
+}

@@ -1,0 +1,295 @@
+//! The ingress of one account: takes events from the spool, decides who may write, and hands messages to their sessions.
+//!
+//! Events of one lane (one conversation) are taken up in order, those of different lanes side by side. An event is settled
+//! when its message is in its session's queue on disk; until then it stays in the spool, and is taken up again after a crash
+//! under the same run id, so that it is answered once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::account::AccountKey;
+use super::channel::{Channel, Inbound};
+use super::policy::{self, Chat, Verdict};
+use super::turn;
+use crate::run::context::{Context, default_agent};
+use crate::run::message::Turn;
+use crate::run::stream::now_ms;
+use crate::session::submit::{self, SubmitError, Submitted};
+use crate::session::{Admission, SessionError, SessionKey, reply};
+use crate::store::spool::{self, EventState, SpoolRow};
+use crate::store::{StoreError, outbox, runs};
+use crate::supervision::task::{self, Task, TaskEnd, Timer};
+use crate::supervision::{Address, Child, ChildSpec, Mail};
+
+/// Conversations that are taken up at once.
+const WIDTH: usize = 32;
+/// Events that one look takes from the spool.
+const LOOK_MAX: u32 = 256;
+/// The spool is looked at so often even if nobody says that there is something.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Pause before something that could not be done is tried again; doubles up to a minute.
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+/// An event that fails this often is put aside.
+const TRIES_MAX: u32 = 5;
+
+const STOPPED: &str = "⚙️ Agent was aborted.";
+
+/// What an ingress can be told.
+#[derive(Debug)]
+pub enum IngressMsg {
+    /// There may be something in the spool.
+    Look,
+    Looked(TaskEnd<Result<Vec<SpoolRow>, StoreError>>),
+    /// The first event of this lane is settled, or has failed once more.
+    Done(String),
+}
+
+struct IngressActor;
+
+#[derive(Clone)]
+struct IngressArgs {
+    context: Arc<Context>,
+    key: AccountKey,
+    adapter: Arc<dyn Channel>,
+}
+
+struct IngressState {
+    args: IngressArgs,
+    looking: Option<Task>,
+    again: bool,
+    lanes: HashMap<String, Task>,
+    next_look: Option<Timer>,
+}
+
+type Me = ActorRef<Mail<IngressMsg>>;
+
+/// The ingress as a child of its account.
+pub fn child(
+    context: Arc<Context>,
+    key: AccountKey,
+    adapter: Arc<dyn Channel>,
+    address: Address<IngressMsg>,
+    spec: ChildSpec,
+) -> Child {
+    Child::leaf(spec, address, IngressArgs { context, key, adapter }, || IngressActor)
+}
+
+impl Actor for IngressActor {
+    type Msg = Mail<IngressMsg>;
+    type State = IngressState;
+    type Arguments = IngressArgs;
+
+    async fn pre_start(&self, me: Me, args: IngressArgs) -> Result<IngressState, ActorProcessingErr> {
+        let mut state = IngressState { args, looking: None, again: false, lanes: HashMap::new(), next_look: None };
+        state.look(&me);
+        Ok(state)
+    }
+
+    async fn handle(&self, me: Me, mail: Self::Msg, state: &mut IngressState) -> Result<(), ActorProcessingErr> {
+        match mail.open().await? {
+            Some(IngressMsg::Look) => state.look(&me),
+            Some(IngressMsg::Looked(TaskEnd::Done(Ok(rows)))) => state.looked(&me, rows),
+            Some(IngressMsg::Looked(TaskEnd::Done(Err(error)))) => {
+                tracing::warn!(account = %state.args.key, %error, "the spool cannot be read yet");
+                state.looking = None;
+                state.look_later(&me, RETRY);
+            }
+            Some(IngressMsg::Looked(TaskEnd::Panicked(message))) => return Err(message.into()),
+            Some(IngressMsg::Done(lane)) => {
+                state.lanes.remove(&lane);
+                state.look(&me);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+impl IngressState {
+    fn look(&mut self, me: &Me) {
+        if self.looking.is_some() {
+            self.again = true;
+            return;
+        }
+        self.next_look = None;
+        let (store, key, me) = (self.args.context.store.clone(), self.args.key.clone(), me.clone());
+        let read = async move { store.read(move |db| spool::pending(db, &key.channel, &key.account, LOOK_MAX)).await };
+        self.looking = Some(task::spawn_reporting("spool-look", read, move |end| {
+            let _ = me.send_message(Mail::own(IngressMsg::Looked(end))); // gone only when the task was aborted
+        }));
+    }
+
+    fn looked(&mut self, me: &Me, rows: Vec<SpoolRow>) {
+        self.looking = None;
+        for row in rows {
+            if self.lanes.len() >= WIDTH {
+                break; // whoever is done first looks again
+            }
+            if !self.lanes.contains_key(&row.lane) {
+                self.take_up(me, row);
+            }
+        }
+        if std::mem::take(&mut self.again) {
+            return self.look(me);
+        }
+        self.look_later(me, LOOK_EVERY);
+    }
+
+    fn look_later(&mut self, me: &Me, delay: Duration) {
+        let due = me.send_after(delay, || Mail::own(IngressMsg::Look));
+        self.next_look = Some(Timer::of(&due));
+    }
+
+    /// A panic of the task is a failure of this one event.
+    fn take_up(&mut self, me: &Me, row: SpoolRow) {
+        let (args, me, lane) = (self.args.clone(), me.clone(), row.lane.clone());
+        let done = lane.clone();
+        let task = task::spawn("ingress", async move {
+            let work = task::spawn_reporting("event", settle(args.clone(), row.clone()), |_| {});
+            work.ended().await;
+            count_a_failure(&args, &row).await;
+            let _ = me.send_message(Mail::own(IngressMsg::Done(done))); // as above
+        });
+        self.lanes.insert(lane, task);
+    }
+}
+
+/// An event that is still pending after its task has ended has made it fail.
+async fn count_a_failure(args: &IngressArgs, row: &SpoolRow) {
+    let (wanted, tries) = (row.clone(), row.attempts + 1);
+    let write = move |db: &rusqlite::Connection| {
+        let now = spool::get(db, &wanted.channel, &wanted.account, &wanted.event_key)?;
+        if !now.is_some_and(|row| row.state == EventState::Pending) {
+            return Ok(false);
+        }
+        let error = "the gateway failed on it";
+        match tries >= TRIES_MAX {
+            true => spool::settle(db, &wanted, EventState::Failed, error)?,
+            false => spool::note_attempt(db, &wanted, error)?,
+        }
+        Ok(true)
+    };
+    match args.context.store.write(write).await {
+        Ok(false) => {}
+        Ok(true) => {
+            tracing::error!(account = %args.key, event = %row.event_key, tries, "an event makes the gateway fail");
+            tokio::time::sleep(RETRY).await;
+        }
+        Err(error) => {
+            tracing::warn!(account = %args.key, %error, "an event could not be settled yet");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// Decides about one event, and stays with it until that is on disk.
+async fn settle(args: IngressArgs, row: SpoolRow) {
+    let mut pause = RETRY;
+    loop {
+        let outcome = match decide(&args, &row).await {
+            Ok(outcome) => store(&args, &row, outcome).await,
+            Err(again) => Err(again),
+        };
+        let Err(error) = outcome else { return };
+        tracing::warn!(account = %args.key, event = %row.event_key, error, "an event waits");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY_MAX);
+    }
+}
+
+async fn store(args: &IngressArgs, row: &SpoolRow, (state, word): (EventState, String)) -> Result<(), String> {
+    let row = row.clone();
+    let write = move |db: &rusqlite::Connection| spool::settle(db, &row, state, &word);
+    args.context.store.write(write).await.map_err(|error| error.to_string())
+}
+
+/// What becomes of an event, in a word. The error passes: it is tried again.
+async fn decide(args: &IngressArgs, row: &SpoolRow) -> Result<(EventState, String), String> {
+    let done = |word: &str| Ok((EventState::Done, word.to_owned()));
+    let inbound = match args.adapter.normalize(&row.raw) {
+        Ok(Some(inbound)) => inbound,
+        Ok(None) => return done("ignored"),
+        Err(error) => {
+            tracing::error!(account = %args.key, event = %row.event_key, error, "an event cannot be read");
+            return Ok((EventState::Failed, error));
+        }
+    };
+    let snapshot = args.context.config.load();
+    let access = args.adapter.access(&snapshot, &args.key.account);
+    let by_name = match policy::decide(&access, &inbound.chat, &inbound.sender.id, inbound.mentioned, &[]) {
+        Verdict::Allow { by_name, .. } => by_name,
+        Verdict::Block { reason } => return done(&refused(args, &inbound, &access, reason)),
+        Verdict::Pair => return done(&refused(args, &inbound, &access, "dm_policy_pairing_required")),
+        Verdict::NotMentioned => {
+            tracing::info!(event = "unmentioned", "{}: drop group message (mention required)", args.key.channel);
+            return done("mention required");
+        }
+    };
+    if inbound.text.trim().is_empty() {
+        return done("empty");
+    }
+    hand_over(args, row, &inbound, by_name).await
+}
+
+/// One line for each refusal, with the words that operators search for.
+fn refused(args: &IngressArgs, inbound: &Inbound, access: &policy::Access, reason: &'static str) -> String {
+    let (channel, sender) = (&args.key.channel, &inbound.sender.id);
+    match &inbound.chat {
+        Chat::Direct => tracing::info!(
+            event = "blocked",
+            reason,
+            "Blocked unauthorized {channel} sender {sender} (dmPolicy={})",
+            access.dm_policy.as_str()
+        ),
+        Chat::Group { id } => {
+            tracing::info!(event = "blocked", reason, "Blocked {channel} group {id} message from {sender} ({reason})");
+        }
+    }
+    format!("blocked: {reason}")
+}
+
+/// Gives the message to its session. Known already: the last try got further than it could say.
+async fn hand_over(
+    args: &IngressArgs,
+    row: &SpoolRow,
+    inbound: &Inbound,
+    by_name: bool,
+) -> Result<(EventState, String), String> {
+    let context = &args.context;
+    let agent = default_agent(&context.config.load().settings);
+    let key = turn::session_key(&args.key, inbound, &agent, &context.config.load().settings);
+    let turn = turn::turn(&args.key, &row.event_key, inbound, by_name, now_ms());
+    match submit::submit(context, &key, turn.clone(), None).await {
+        Ok(Submitted::Repeated(_)) => on_disk(context, turn.run_id).await,
+        Ok(Submitted::Admitted { admission: Admission::Stopped(_), .. }) => {
+            say(args, &key, &turn, STOPPED).await?;
+            Ok((EventState::Done, "accepted".to_owned()))
+        }
+        Ok(Submitted::Admitted { .. }) => Ok((EventState::Done, "accepted".to_owned())),
+        Err(SubmitError::Session(SessionError::Refused(error))) => Ok((EventState::Failed, error)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A try before this one got as far as the session; whether to its rows only they can tell.
+async fn on_disk(context: &Context, run_id: String) -> Result<(EventState, String), String> {
+    let found = context.store.read(move |db| runs::get(db, &run_id)).await.map_err(|error| error.to_string())?;
+    match found {
+        Some(_) => Ok((EventState::Done, "accepted".to_owned())),
+        None => Err("its message is on its way to disk".to_owned()),
+    }
+}
+
+/// Says something in the chat that no turn says.
+async fn say(args: &IngressArgs, key: &SessionKey, turn: &Turn, text: &str) -> Result<(), String> {
+    let rows = reply::of_text(&args.context, key, turn, text, now_ms());
+    let stored = rows.clone();
+    let write = move |db: &rusqlite::Connection| stored.iter().try_for_each(|row| outbox::add(db, row).map(drop));
+    args.context.store.write(write).await.map_err(|error| error.to_string())?;
+    args.context.channels.message_stored(&rows);
+    Ok(())
+}

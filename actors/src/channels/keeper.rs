@@ -1,0 +1,142 @@
+//! The keeper: has exactly those accounts running that the configuration wants, as it wants them.
+//!
+//! parent: channels, after the accounts (rest for one: it starts again with them) · children: the task of one round ·
+//! restart: permanent
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::account::AccountKey;
+use crate::run::context::Context;
+use crate::supervision::task::{self, Task, TaskEnd, Timer};
+use crate::supervision::{Child, ChildSpec, Mail};
+
+/// How long an account may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// Pause before an account that did not start is tried again.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// What the keeper can be told.
+#[derive(Debug)]
+pub enum KeeperMsg {
+    /// The configuration may want something else now.
+    Look,
+    /// What runs now, and whether something is to be tried again.
+    Looked(TaskEnd<(Running, bool)>),
+}
+
+/// What was started, with the identity that it was started with.
+type Running = BTreeMap<AccountKey, String>;
+
+struct KeeperActor;
+
+struct KeeperState {
+    context: Arc<Context>,
+    running: Running,
+    looking: Option<Task>,
+    again: bool,
+    next_look: Option<Timer>,
+}
+
+type Me = ActorRef<Mail<KeeperMsg>>;
+
+/// The keeper as a child of the channels' supervisor.
+pub fn child(context: Arc<Context>, spec: ChildSpec) -> Child {
+    Child::leaf(spec, context.channels.keeper.clone(), context, || KeeperActor)
+}
+
+impl Actor for KeeperActor {
+    type Msg = Mail<KeeperMsg>;
+    type State = KeeperState;
+    type Arguments = Arc<Context>;
+
+    async fn pre_start(&self, me: Me, context: Arc<Context>) -> Result<KeeperState, ActorProcessingErr> {
+        let mut state = KeeperState { context, running: Running::new(), looking: None, again: false, next_look: None };
+        state.look(&me);
+        Ok(state)
+    }
+
+    async fn handle(&self, me: Me, mail: Self::Msg, state: &mut KeeperState) -> Result<(), ActorProcessingErr> {
+        match mail.open().await? {
+            Some(KeeperMsg::Look) => state.look(&me),
+            Some(KeeperMsg::Looked(TaskEnd::Panicked(message))) => return Err(message.into()),
+            Some(KeeperMsg::Looked(TaskEnd::Done((running, unfinished)))) => {
+                state.looking = None;
+                state.running = running;
+                if std::mem::take(&mut state.again) {
+                    state.look(&me);
+                } else if unfinished {
+                    let due = me.send_after(RETRY, || Mail::own(KeeperMsg::Look));
+                    state.next_look = Some(Timer::of(&due));
+                }
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+impl KeeperState {
+    fn look(&mut self, me: &Me) {
+        if self.looking.is_some() {
+            self.again = true;
+            return;
+        }
+        self.next_look = None;
+        let (context, running, me) = (Arc::clone(&self.context), self.running.clone(), me.clone());
+        self.looking = Some(task::spawn_reporting("channel-keeper", round(context, running), move |end| {
+            let _ = me.send_message(Mail::own(KeeperMsg::Looked(end))); // gone only when the task was aborted
+        }));
+    }
+}
+
+/// What the configuration wants, by account, with the identity of each.
+fn wanted(context: &Context) -> Running {
+    let snapshot = context.config.load();
+    let of = |adapter: &Arc<dyn super::Channel>| {
+        let channel = adapter.id();
+        let accounts = adapter.accounts(&snapshot).into_iter();
+        let fit = accounts.filter(|account| account.problem.is_none());
+        fit.map(move |account| (AccountKey::new(channel, &account.id), account.identity)).collect::<Vec<_>>()
+    };
+    context.channels.all().iter().flat_map(of).collect()
+}
+
+/// Stops what is not wanted, or not like this, and starts what is. In safe mode accounts wait for its end.
+async fn round(context: Arc<Context>, mut running: Running) -> (Running, bool) {
+    context.safe_mode.lifted().await;
+    let wanted = wanted(&context);
+    let accounts = &context.channels.accounts;
+    let unwanted: Vec<AccountKey> = running
+        .iter()
+        .filter(|(key, identity)| wanted.get(key) != Some(*identity))
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in unwanted {
+        if let Some(actor) = accounts.get(&key).and_then(|account| account.current()) {
+            let stopped = actor.get_cell().stop_and_wait(Some("configuration".into()), Some(STOP_LIMIT)).await;
+            tracing::info!(account = %key, in_time = stopped.is_ok(), "channel account stopped");
+        }
+        running.remove(&key);
+    }
+    let mut unfinished = false;
+    for (key, identity) in wanted {
+        if running.contains_key(&key) {
+            continue;
+        }
+        match accounts.get_or_start(key.clone()).await {
+            Ok(_) => {
+                tracing::info!(account = %key, "channel account started");
+                running.insert(key, identity);
+            }
+            Err(error) => {
+                tracing::error!(account = %key, error, "channel account did not start");
+                unfinished = true;
+            }
+        }
+    }
+    (running, unfinished)
+}

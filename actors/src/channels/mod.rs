@@ -1,0 +1,117 @@
+//! Chat platforms: what comes from them, who may write, what is sent to them.
+//!
+//! parent: root · children: the accounts' group and the keeper, which says what accounts there are · restart: permanent
+//!
+//! Each configured account is a supervisor of its own, so one that keeps failing stays alone: `ingress` takes up what the
+//! platform sent, `sender` says what is in the outbox. An adapter (a folder here) only knows its platform: what an event
+//! means, how a text is cut, how one part is sent. Everything else is here once.
+//!
+//! * `channel` – what an adapter is, and what it gives and gets
+//! * `account` – the supervisor of one account; where it is configured
+//! * `keeper` – starts and stops accounts as the configuration says
+//! * `ingress` – from the spool to the session; `turn` makes the turn
+//! * `policy` – who may write: one function
+//! * `sender` – from the outbox to the platform
+
+pub mod account;
+pub mod channel;
+mod ingress;
+mod keeper;
+pub mod policy;
+mod sender;
+mod turn;
+pub mod webhook;
+
+use std::fmt;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+pub use account::AccountKey;
+pub use channel::Channel;
+pub use keeper::child as keeper_child;
+
+use crate::config::handle::Snapshot;
+use crate::delivery::{self, Message};
+use crate::store::outbox::OutboxRow;
+use crate::supervision::{Address, Group, SupervisorMsg};
+use ingress::IngressMsg;
+use keeper::KeeperMsg;
+use sender::SenderMsg;
+
+/// Every account that runs.
+pub type Accounts = Group<AccountKey, SupervisorMsg>;
+
+/// What everybody may ask of the chat platforms; cheap to clone.
+#[derive(Clone)]
+pub struct Channels {
+    adapters: Arc<[Arc<dyn Channel>]>,
+    pub accounts: Accounts,
+    keeper: Address<KeeperMsg>,
+    senders: Arc<DashMap<AccountKey, Address<SenderMsg>>>,
+    ingresses: Arc<DashMap<AccountKey, Address<IngressMsg>>>,
+}
+
+impl fmt::Debug for Channels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.adapters.iter().map(|adapter| adapter.id())).finish()
+    }
+}
+
+impl Default for Channels {
+    fn default() -> Self {
+        Self::new(vec![Arc::new(webhook::Webhook::default())])
+    }
+}
+
+impl Channels {
+    pub fn new(adapters: Vec<Arc<dyn Channel>>) -> Self {
+        Self {
+            adapters: adapters.into(),
+            accounts: Accounts::new("accounts"),
+            keeper: Address::new("channel-keeper", 1),
+            senders: Arc::default(),
+            ingresses: Arc::default(),
+        }
+    }
+
+    /// The adapter of a platform.
+    pub fn get(&self, channel: &str) -> Option<&Arc<dyn Channel>> {
+        self.adapters.iter().find(|adapter| adapter.id() == channel)
+    }
+
+    pub fn all(&self) -> &[Arc<dyn Channel>] {
+        &self.adapters
+    }
+
+    /// The configuration has changed: accounts may come, go, or have to start again.
+    pub fn configuration_changed(&self) {
+        let _ = self.keeper.try_send(KeeperMsg::Look); // full: it looks anyway; restarting: it looks when it is back
+    }
+
+    /// There is an event in the spool of this account.
+    pub fn event_stored(&self, account: &AccountKey) {
+        if let Some(ingress) = self.ingresses.get(account) {
+            let _ = ingress.try_send(IngressMsg::Look); // as above
+        }
+    }
+
+    /// There is something in the outbox of these accounts.
+    pub fn message_stored(&self, rows: &[OutboxRow]) {
+        for row in rows {
+            if let Some(sender) = self.senders.get(&AccountKey::new(&row.channel, &row.account)) {
+                let _ = sender.try_send(SenderMsg::Look); // as above
+            }
+        }
+    }
+
+    /// What a text becomes on its way to a chat. A platform that this release does not have takes nothing.
+    pub fn rows(&self, message: Message<'_>, text: &str, snapshot: &Snapshot, now: i64) -> Vec<OutboxRow> {
+        let Some(adapter) = self.get(&message.route.channel) else { return Vec::new() };
+        let text = text.trim();
+        if text.is_empty() {
+            return Vec::new();
+        }
+        delivery::rows(message, adapter.render(text, snapshot, &message.route.account), now)
+    }
+}

@@ -1,0 +1,110 @@
+//! The turn that a message of a chat becomes: which session it belongs to, what the agent is told, where the answer goes.
+
+use super::account::AccountKey;
+use super::channel::Inbound;
+use super::policy::Chat;
+use crate::config::settings::{DmScope, Settings};
+use crate::delivery::Route;
+use crate::run::context::key_rules;
+use crate::run::message::{Authority, Turn, TurnKind};
+use crate::session::{AgentId, SessionKey, stop_phrase};
+
+/// The id of the turn that follows from an event: the same event is the same turn.
+pub fn run_id(account: &AccountKey, event_key: &str) -> String {
+    format!("{account}:{event_key}")
+}
+
+/// A direct message belongs to the main session, or to one of its sender, as `session.dmScope` says; what is said in a
+/// group belongs to a session of that group.
+pub fn session_key(account: &AccountKey, inbound: &Inbound, agent: &AgentId, settings: &Settings) -> SessionKey {
+    let (channel, peer) = (account.channel.as_str(), inbound.sender.id.as_str());
+    match (&inbound.chat, settings.session.dm_scope) {
+        (Chat::Group { id }, _) => SessionKey::of_group(agent, channel, id),
+        (Chat::Direct, DmScope::Main) => key_rules(settings).main_key_of(agent),
+        (Chat::Direct, DmScope::PerPeer) => SessionKey::of_peer(agent, &[], peer),
+        (Chat::Direct, DmScope::PerChannelPeer) => SessionKey::of_peer(agent, &[channel], peer),
+        (Chat::Direct, DmScope::PerAccountChannelPeer) => {
+            SessionKey::of_peer(agent, &[channel, &account.account], peer)
+        }
+    }
+}
+
+/// `by_name`: a list of the configuration names the sender, or the chat is the sender's own.
+pub fn turn(account: &AccountKey, event_key: &str, inbound: &Inbound, by_name: bool, now: i64) -> Turn {
+    let text = match inbound.chat {
+        Chat::Direct => inbound.text.clone(),
+        // In a group the agent must know who speaks; commands are read without it.
+        Chat::Group { .. } if inbound.text.trim_start().starts_with('/') || stop_phrase::is_stop(&inbound.text) => {
+            inbound.text.clone()
+        }
+        Chat::Group { .. } => format!("{}: {}", inbound.sender.label(), inbound.text),
+    };
+    let is_known = by_name || inbound.chat == Chat::Direct;
+    Turn {
+        run_id: run_id(account, event_key),
+        kind: TurnKind::Channel,
+        text,
+        images: Vec::new(),
+        model: None,
+        thinking: None,
+        extra_system_prompt: None,
+        timeout_seconds: None,
+        max_tokens: None,
+        channel: Some(account.channel.clone()),
+        route: Some(Route {
+            channel: account.channel.clone(),
+            account: account.account.clone(),
+            target: inbound.target.clone(),
+            thread: inbound.thread.clone(),
+            reply_to: Some(inbound.message_id.clone()),
+        }),
+        sender: Some(inbound.sender.label().to_owned()),
+        authority: if is_known { Authority::Sender } else { Authority::Untrusted },
+        resume: None,
+        accepted_at: now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::channel::Sender;
+    use super::*;
+
+    fn inbound(chat: Chat, text: &str) -> Inbound {
+        Inbound {
+            chat,
+            target: "room".into(),
+            thread: None,
+            sender: Sender { id: "u1".into(), name: Some("Ada".into()) },
+            text: text.into(),
+            mentioned: true,
+            message_id: "m1".into(),
+        }
+    }
+
+    #[test]
+    fn a_group_has_a_session_of_its_own_and_names_who_speaks() {
+        let account = AccountKey::new("webhook", "front");
+        let mut settings = Settings::default();
+        let agent = AgentId::main();
+        let key =
+            |inbound: &Inbound, settings: &_| session_key(&account, inbound, &agent, settings).as_str().to_owned();
+        let direct = inbound(Chat::Direct, "hi");
+        let group = inbound(Chat::Group { id: "Room 1".into() }, "hi");
+        assert_eq!(key(&group, &settings), "agent:main:webhook:group:room_1");
+        for (scope, expected) in [
+            (DmScope::Main, "agent:main:main"),
+            (DmScope::PerPeer, "agent:main:direct:u1"),
+            (DmScope::PerChannelPeer, "agent:main:webhook:direct:u1"),
+            (DmScope::PerAccountChannelPeer, "agent:main:webhook:front:direct:u1"),
+        ] {
+            settings.session.dm_scope = scope;
+            assert_eq!(key(&direct, &settings), expected);
+        }
+        let said = turn(&account, "e1", &group, false, 5);
+        assert_eq!((said.run_id.as_str(), said.text.as_str()), ("webhook:front:e1", "Ada: hi"));
+        assert_eq!(said.authority, Authority::Untrusted);
+        assert_eq!(turn(&account, "e1", &direct, false, 5).authority, Authority::Sender);
+        assert_eq!(said.route.unwrap().reply_to.as_deref(), Some("m1"));
+    }
+}

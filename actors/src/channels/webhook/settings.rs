@@ -1,0 +1,159 @@
+//! `channels.webhook`: its keys, and what they mean for an account.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::super::account::{self, Account};
+use super::super::policy::{Access, DmPolicy, GroupEntry, GroupPolicy};
+use super::ID;
+use crate::config::handle::Snapshot;
+use crate::config::settings::SecretInput;
+
+/// Longest text of one post, characters.
+pub const CHUNK_DEFAULT: usize = 8000;
+/// Paths of the gateway that are looked at.
+const PREFIX: &str = "/channels/";
+/// The account of a block without accounts.
+const ONLY: &str = "default";
+
+/// Of one account, what it inherits included.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Keys {
+    pub enabled: Option<bool>,
+    pub secret: Option<SecretInput>,
+    pub path: Option<String>,
+    pub callback_url: Option<String>,
+    pub callback_secret: Option<SecretInput>,
+    pub dm_policy: Option<DmPolicy>,
+    #[serde(deserialize_with = "ids")]
+    pub allow_from: Vec<String>,
+    pub group_policy: Option<GroupPolicy>,
+    #[serde(deserialize_with = "ids")]
+    pub group_allow_from: Vec<String>,
+    pub groups: Option<BTreeMap<String, GroupEntry>>,
+    pub require_mention: Option<bool>,
+    pub text_chunk_limit: Option<usize>,
+}
+
+/// Ids are texts; some people write them as numbers.
+pub fn ids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let list = Vec::<Value>::deserialize(from)?;
+    Ok(list.into_iter().map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).collect())
+}
+
+/// Every account that the block names; a block without accounts is one.
+pub fn accounts(snapshot: &Snapshot) -> Vec<Account> {
+    if snapshot.value.get("channels").and_then(|channels| channels.get(ID)).is_none() {
+        return Vec::new();
+    }
+    let named = account::named(snapshot, ID);
+    let ids = if named.is_empty() { vec![ONLY.to_owned()] } else { named };
+    ids.into_iter().map(|id| Account { problem: problem(snapshot, &id), identity: String::new(), id }).collect()
+}
+
+/// Why an account does not run.
+fn problem(snapshot: &Snapshot, id: &str) -> Option<String> {
+    let Some(keys) = account::resolve::<Keys>(snapshot, ID, id) else { return Some("cannot be read".to_owned()) };
+    if keys.enabled == Some(false) {
+        return Some("disabled".to_owned());
+    }
+    let has = |secret: &Option<SecretInput>| {
+        let secret = secret.as_ref().and_then(|secret| snapshot.secrets.resolve(secret));
+        secret.is_some_and(|secret| !secret.trim().is_empty())
+    };
+    if !has(&keys.secret) {
+        return Some("not configured: no secret".to_owned());
+    }
+    let Some(url) = &keys.callback_url else { return Some("not configured: no callbackUrl".to_owned()) };
+    let web = reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    if !web {
+        return Some("callbackUrl is not an http or https URL".to_owned());
+    }
+    let astray = keys.path.as_ref().is_some_and(|path| !path.starts_with(PREFIX));
+    astray.then(|| format!("path must begin with {PREFIX}"))
+}
+
+/// Who may write. An account that cannot be read lets nobody in.
+pub fn access(snapshot: &Snapshot, id: &str) -> Access {
+    let keys = account::resolve::<Keys>(snapshot, ID, id);
+    let closed = keys.is_none();
+    let keys = keys.unwrap_or_default();
+    let defaults = snapshot.value.get("channels").and_then(|channels| channels.get("defaults"));
+    let default_group = defaults.and_then(|defaults| defaults.get("groupPolicy")).cloned();
+    let default_group = default_group.and_then(|policy| serde_json::from_value(policy).ok());
+    Access {
+        dm_policy: if closed { DmPolicy::Disabled } else { keys.dm_policy.unwrap_or(DmPolicy::Allowlist) },
+        allow_from: keys.allow_from,
+        group_policy: match closed {
+            true => GroupPolicy::Disabled,
+            false => keys.group_policy.or(default_group).unwrap_or(GroupPolicy::Allowlist),
+        },
+        group_allow_from: keys.group_allow_from,
+        groups: keys.groups,
+        require_mention: keys.require_mention.unwrap_or(true),
+        prefixes: &["webhook:"],
+        access_groups: snapshot.value.get("accessGroups").cloned().unwrap_or_default(),
+        channel: ID,
+    }
+}
+
+/// Where an account is posted to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub account: String,
+    pub secret: String,
+}
+
+/// The account that listens at a path of the gateway. An account that does not run listens nowhere.
+pub fn endpoint_at(snapshot: &Snapshot, path: &str) -> Option<Endpoint> {
+    accounts(snapshot).into_iter().filter(|account| account.problem.is_none()).find_map(|account| {
+        let keys = account::resolve::<Keys>(snapshot, ID, &account.id)?;
+        let own = keys.path.unwrap_or_else(|| format!("/channels/{ID}/{}", account.id));
+        let secret = snapshot.secrets.resolve(keys.secret.as_ref()?)?.trim().to_owned();
+        (own == path && !secret.is_empty()).then_some(Endpoint { account: account.id, secret })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::env::Env;
+    use crate::config::load;
+    use crate::config::paths::{self, PathInputs};
+
+    fn snapshot(channels: &Value) -> Snapshot {
+        let env = Env::from_iter([("HOME", "/home/u")]);
+        let inputs = PathInputs { cwd: "/".into(), ..PathInputs::default() };
+        let paths = paths::resolve(&inputs, &env).unwrap();
+        let text = json!({ "gateway": { "mode": "local" }, "channels": channels }).to_string();
+        load::from_text(Some(text), &Default::default(), &paths, &env).unwrap()
+    }
+
+    #[test]
+    fn an_account_needs_a_secret_and_an_address_and_inherits_what_it_does_not_say() {
+        let snapshot = snapshot(&json!({ "webhook": {
+            "secret": "base", "callbackUrl": "http://127.0.0.1:1/in",
+            "accounts": { "a": {}, "b": { "enabled": false }, "c": { "secret": " ", "path": "/channels/other" } },
+        } }));
+        let problems: Vec<_> = accounts(&snapshot).into_iter().map(|account| (account.id, account.problem)).collect();
+        let expected = [("a", None), ("b", Some("disabled")), ("c", Some("not configured: no secret"))];
+        assert_eq!(problems, expected.map(|(id, problem)| (id.to_owned(), problem.map(str::to_owned))));
+        let found = endpoint_at(&snapshot, "/channels/webhook/a");
+        assert_eq!(found, Some(Endpoint { account: "a".into(), secret: "base".into() }));
+        assert_eq!(endpoint_at(&snapshot, "/channels/webhook/b"), None);
+        assert_eq!(endpoint_at(&snapshot, "/channels/other"), None, "it does not run");
+    }
+
+    #[test]
+    fn nobody_is_let_in_unless_the_configuration_says_so() {
+        let block = json!({ "webhook": { "secret": "s", "callbackUrl": "http://127.0.0.1:1/in" } });
+        let access = access(&snapshot(&block), ONLY);
+        assert_eq!((access.dm_policy, access.group_policy), (DmPolicy::Allowlist, GroupPolicy::Allowlist));
+        assert!(access.allow_from.is_empty() && access.require_mention);
+    }
+}

@@ -1,0 +1,161 @@
+//! Rows of the spool: every event of a chat platform, as it came, before anybody looks at it.
+//!
+//! An event is acknowledged to its platform when its row is on disk, together with how far the platform was read. The key
+//! is the platform's own: delivered again, it is no new event.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::StoreError;
+
+/// Where an event stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventState {
+    /// Nobody has decided about it yet.
+    Pending,
+    /// It was handed to its session, or there was nothing to do.
+    Done,
+    /// Nobody could make sense of it; it is kept for a while.
+    Failed,
+}
+
+impl EventState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Pending, Self::Done, Self::Failed].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// One event. Times are milliseconds since the epoch; `raw` is what the platform sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolRow {
+    pub channel: String,
+    pub account: String,
+    /// The platform's id of the event.
+    pub event_key: String,
+    /// Events of one lane are taken up in order.
+    pub lane: String,
+    pub raw: String,
+    pub received_at: i64,
+    pub state: EventState,
+    pub attempts: u32,
+    /// What became of it, in a word, or why nothing could.
+    pub outcome: Option<String>,
+}
+
+const COLUMNS: &str = "channel, account, event_key, lane, raw, received_at, state, attempts, outcome";
+
+fn read(row: &Row<'_>) -> rusqlite::Result<SpoolRow> {
+    let state: String = row.get(6)?;
+    Ok(SpoolRow {
+        channel: row.get(0)?,
+        account: row.get(1)?,
+        event_key: row.get(2)?,
+        lane: row.get(3)?,
+        raw: row.get(4)?,
+        received_at: row.get(5)?,
+        state: EventState::parse(&state).unwrap_or(EventState::Failed),
+        attempts: row.get(7)?,
+        outcome: row.get(8)?,
+    })
+}
+
+/// Keeps an event. Returns whether it is new.
+pub fn add(db: &Connection, row: &SpoolRow) -> Result<bool, StoreError> {
+    let added = db
+        .prepare_cached(&format!(
+            "INSERT OR IGNORE INTO spool ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+        ))?
+        .execute(params![
+            row.channel,
+            row.account,
+            row.event_key,
+            row.lane,
+            row.raw,
+            row.received_at,
+            row.state.as_str(),
+            row.attempts,
+            row.outcome
+        ])?;
+    Ok(added > 0)
+}
+
+/// What an account has not decided about yet, in the order in which it came.
+pub fn pending(db: &Connection, channel: &str, account: &str, limit: u32) -> Result<Vec<SpoolRow>, StoreError> {
+    let mut query = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM spool WHERE state = 'pending' AND channel = ?1 AND account = ?2 ORDER BY rowid LIMIT ?3"
+    ))?;
+    let rows = query.query_map(params![channel, account, limit], read)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+pub fn get(db: &Connection, channel: &str, account: &str, event_key: &str) -> Result<Option<SpoolRow>, StoreError> {
+    let mut query = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM spool WHERE channel = ?1 AND account = ?2 AND event_key = ?3"
+    ))?;
+    Ok(query.query_row(params![channel, account, event_key], read).optional()?)
+}
+
+/// An event is decided. What it said is kept only when nobody could make sense of it: the transcript has the rest.
+pub fn settle(db: &Connection, row: &SpoolRow, state: EventState, outcome: &str) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE spool SET state = ?4, outcome = ?5, raw = CASE WHEN ?4 = 'failed' THEN raw ELSE '' END
+         WHERE channel = ?1 AND account = ?2 AND event_key = ?3 AND state = 'pending'",
+    )?
+    .execute(params![row.channel, row.account, row.event_key, state.as_str(), outcome])?;
+    Ok(())
+}
+
+/// One more try went wrong.
+pub fn note_attempt(db: &Connection, row: &SpoolRow, error: &str) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE spool SET attempts = attempts + 1, outcome = ?4
+         WHERE channel = ?1 AND account = ?2 AND event_key = ?3 AND state = 'pending'",
+    )?
+    .execute(params![row.channel, row.account, row.event_key, error])?;
+    Ok(())
+}
+
+/// Forgets decided events that came before `before`. Returns how many.
+pub fn prune(db: &Connection, before: i64) -> Result<usize, StoreError> {
+    Ok(db.prepare_cached("DELETE FROM spool WHERE received_at < ?1 AND state != 'pending'")?.execute([before])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+
+    #[test]
+    fn an_event_that_comes_again_is_no_new_one_and_is_decided_once() {
+        let mut db = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut db).unwrap();
+        let row = SpoolRow {
+            channel: "webhook".into(),
+            account: "default".into(),
+            event_key: "m1".into(),
+            lane: "c".into(),
+            raw: "{}".into(),
+            received_at: 1,
+            state: EventState::Pending,
+            attempts: 0,
+            outcome: None,
+        };
+        assert!(add(&db, &row).unwrap());
+        assert!(!add(&db, &row).unwrap());
+        note_attempt(&db, &row, "later").unwrap();
+        assert_eq!(pending(&db, "webhook", "default", 9).unwrap()[0].attempts, 1);
+        settle(&db, &row, EventState::Done, "accepted").unwrap();
+        settle(&db, &row, EventState::Failed, "too late").unwrap();
+        let kept = get(&db, "webhook", "default", "m1").unwrap().unwrap();
+        assert_eq!((kept.state, kept.outcome.as_deref(), kept.raw.as_str()), (EventState::Done, Some("accepted"), ""));
+        assert!(!add(&db, &row).unwrap(), "decided, it is still known");
+        assert_eq!(prune(&db, 2).unwrap(), 1);
+    }
+}

@@ -1,0 +1,127 @@
+//! `openclaw outbox`: everything that is to be said in chats, and what became of it.
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::context::Context;
+use super::exit::{Exit, Outcome};
+use super::inbox::{OneArgs, call, one, show};
+use super::rpc::{self, RpcArgs};
+use super::text::{age, list, number, string};
+
+/// Show what is to be said in chats and what became of it; send again what failed
+///
+/// Every answer to a chat is kept here, part by part, until the platform has taken it. A part that was refused or tried too
+/// often is `failed`; one that may have arrived and cannot be repeated without saying it twice is `unknown`. Both stay until
+/// they are sent again or dropped.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  openclaw outbox list --state failed
+  openclaw outbox show webhook:front:m1:0
+  openclaw outbox retry webhook:front:m1:0")]
+pub struct OutboxArgs {
+    #[command(subcommand)]
+    pub command: OutboxCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// List messages, newest first
+    #[command(after_help = "Examples:
+  openclaw outbox list
+  openclaw outbox list --state unknown --channel webhook --json")]
+    List(ListArgs),
+    /// Show one message in full
+    #[command(after_help = "Examples:
+  openclaw outbox show webhook:front:m1:0")]
+    Show(OneArgs),
+    /// Send a message again that failed, or that may not have arrived
+    #[command(after_help = "Examples:
+  openclaw outbox retry webhook:front:m1:0")]
+    Retry(OneArgs),
+    /// Take a message off the list that waits, or that did not arrive
+    #[command(after_help = "Examples:
+  openclaw outbox drop webhook:front:m1:0")]
+    Drop(OneArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only messages in this state
+    #[arg(long, value_name = "state",
+        value_parser = ["pending", "sending", "sent", "failed", "unknown", "dropped"])]
+    pub state: Option<String>,
+    /// Only messages of this channel
+    #[arg(long, value_name = "channel")]
+    pub channel: Option<String>,
+    /// How many to show
+    #[arg(long, value_name = "n", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=500))]
+    pub limit: u64,
+    #[command(flatten)]
+    pub rpc: RpcArgs,
+}
+
+impl OutboxArgs {
+    pub fn json(&self) -> bool {
+        match &self.command {
+            OutboxCommand::List(args) => args.rpc.json,
+            OutboxCommand::Show(args) | OutboxCommand::Retry(args) | OutboxCommand::Drop(args) => args.rpc.json,
+        }
+    }
+}
+
+pub fn run(args: &OutboxArgs, context: &Context) -> Outcome {
+    match &args.command {
+        OutboxCommand::List(args) => listed(args, context),
+        OutboxCommand::Show(args) => one(args, "outbox.get", context, show),
+        OutboxCommand::Retry(args) => one(args, "outbox.retry", context, |answer| {
+            list(answer, "/ids").iter().filter_map(Value::as_str).map(|id| format!("Queued again: {id}")).collect()
+        }),
+        OutboxCommand::Drop(args) => one(args, "outbox.drop", context, |answer| {
+            let dropped = number(answer, "/dropped").unwrap_or(0);
+            vec![if dropped > 0 { format!("Dropped {dropped}") } else { "It was gone already".to_owned() }]
+        }),
+    }
+}
+
+fn listed(args: &ListArgs, context: &Context) -> Outcome {
+    let mut params = Map::from_iter([("limit".to_owned(), json!(args.limit))]);
+    params.extend(args.state.as_ref().map(|state| ("state".to_owned(), json!(state))));
+    params.extend(args.channel.as_ref().map(|channel| ("channel".to_owned(), json!(channel))));
+    let answer = call(&args.rpc, "outbox.list", Value::Object(params), context)?;
+    if args.rpc.json {
+        context.output.json(&answer)?;
+        return Ok(Exit::Done);
+    }
+    let now = rpc::epoch_ms();
+    let rows: Vec<Vec<String>> = list(&answer, "/items").iter().map(|item| row(item, now)).collect();
+    if rows.is_empty() {
+        context.output.line("No messages.")?;
+    } else {
+        context.output.table(&["Id", "State", "Age", "Chat", "Message"], &rows)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn row(item: &Value, now_ms: u64) -> Vec<String> {
+    let text = |pointer: &str| string(item, pointer).unwrap_or_default().to_owned();
+    let queued = number(item, "/queuedAt").unwrap_or(now_ms);
+    let chat = format!("{}:{} {}", text("/channel"), text("/accountId"), text("/to"));
+    let message = match string(item, "/error") {
+        Some(error) if text("/state") != "sent" => format!("{} ({error})", text("/text").replace('\n', " ")),
+        _ => text("/text").replace('\n', " "),
+    };
+    vec![text("/id"), text("/state"), age(now_ms.saturating_sub(queued)), chat, message]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_where_a_message_goes_and_why_it_did_not_arrive() {
+        let item = json!({ "id": "r:0", "state": "failed", "queuedAt": 0, "channel": "webhook", "accountId": "front",
+                           "to": "direct:ada", "text": "two\nlines", "error": "503" });
+        assert_eq!(row(&item, 120_000), ["r:0", "failed", "2m ago", "webhook:front direct:ada", "two lines (503)"]);
+    }
+}

@@ -1,0 +1,216 @@
+//! The generic webhook, both ways: who may write, what is answered, and what becomes of an answer that does not arrive.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::World;
+use crate::front_end::{FrontEnd, Trouble, direct, group};
+use crate::harness::turn::history;
+use crate::harness::{Client, Config, SOON, eventually};
+
+const ANSWER: &str = "Hello from the fake provider.";
+
+fn start_with(change: impl FnOnce(Config) -> Config) -> (World, FrontEnd) {
+    let front = FrontEnd::start();
+    let world = World::start_with(|config| change(front.configure(config)));
+    (world, front)
+}
+
+fn start() -> (World, FrontEnd) {
+    start_with(|config| config)
+}
+
+async fn outbox(client: &mut Client, state: &str) -> Vec<Value> {
+    let answer = client.ask("outbox.list", json!({ "state": state })).await;
+    answer["items"].as_array().unwrap().clone()
+}
+
+async fn until_outbox(client: &mut Client, state: &str, count: usize) -> Vec<Value> {
+    eventually(&format!("{count} messages are {state}"), SOON, async || {
+        Some(outbox(client, state).await).filter(|items| items.len() == count)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_message_is_answered_in_its_conversation_and_once_however_often_it_comes() {
+    let (world, front) = start();
+    let url = world.gateway.http("");
+    let taken = front.say(&url, "m1", &direct("ada"), "ada", "hi there").await.unwrap();
+    assert_eq!(taken, (200, json!({ "ok": true, "duplicate": false })));
+    assert_eq!(front.wait_for(1).await, [format!("ada: {ANSWER}")]);
+    let again = front.say(&url, "m1", &direct("ada"), "ada", "hi there").await.unwrap();
+    assert_eq!(again, (200, json!({ "ok": true, "duplicate": true })));
+    let said = front.say(&url, "m2", &group("room"), "bob", "@bot and here?").await.unwrap();
+    assert_eq!(said.0, 200);
+    assert_eq!(front.wait_for(2).await[1], format!("room: {ANSWER}"));
+    let post = &front.posts()[0].body;
+    let expected = json!({ "idempotencyKey": "webhook:front:m1:0", "conversation": { "id": "ada", "kind": "direct" },
+                           "text": ANSWER, "attachments": [], "replyTo": "m1" });
+    assert_eq!(*post, expected);
+
+    let mut client = world.client().await;
+    let sent = until_outbox(&mut client, "sent", 2).await;
+    assert_eq!((&sent[1]["messageId"], &sent[1]["attempts"]), (&json!("post-1"), &json!(1)), "{sent:?}");
+    let main = history(&mut client, "main").await;
+    assert_eq!(main.iter().filter(|message| message["role"] == "user").count(), 1);
+    let room = history(&mut client, "agent:main:webhook:group:room").await;
+    assert!(room[0].to_string().contains("bob: @bot and here?"), "{}", room[0]);
+}
+
+#[tokio::test]
+async fn who_may_not_write_is_refused_with_a_word_to_search_for() {
+    let (mut world, front) = start_with(|config| {
+        config
+            .set("channels.webhook.accounts.front.dmPolicy", json!("allowlist"))
+            .set("channels.webhook.accounts.front.allowFrom", json!(["ada"]))
+    });
+    let url = world.gateway.http("");
+    for (id, chat, sender, text) in [
+        ("m1", direct("eve"), "eve", "let me in"),
+        ("m2", group("room"), "ada", "nobody is meant"),
+        ("m3", direct("ada"), "ada", "hello"),
+    ] {
+        assert_eq!(front.say(&url, id, &chat, sender, text).await.unwrap().0, 200, "it is on disk, whatever it says");
+    }
+    assert_eq!(front.wait_for(1).await, [format!("ada: {ANSWER}")]);
+    eventually("the lines", SOON, async || {
+        let logs = world.gateway.logs();
+        let blocked = logs.contains("Blocked unauthorized webhook sender eve (dmPolicy=allowlist)");
+        (blocked && logs.contains("webhook: drop group message (mention required)")).then_some(())
+    })
+    .await;
+    // An edit holds from the next message on; nothing is started again for it.
+    world.gateway.edit_config(|config| config.set("channels.webhook.accounts.front.allowFrom", json!(["ada", "eve"])));
+    eventually("the edit is in force", SOON, async || {
+        let id = uuid::Uuid::new_v4().to_string();
+        front.say(&url, &id, &direct("eve"), "eve", "and now?").await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        front.shown().contains(&format!("eve: {ANSWER}")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_signed_with_the_secret_is_not_looked_at() {
+    let (world, front) = start();
+    let url = world.gateway.http("");
+    let body =
+        json!({ "id": "m1", "conversation": direct("ada"), "sender": { "id": "ada" }, "text": "hi" }).to_string();
+    let (status, answer) = front.post(&url, "guess", &body).await.unwrap();
+    assert_eq!((status, answer), (401, json!({ "ok": false, "error": "unauthorized" })));
+    let http = crate::harness::http::client();
+    let unsigned = http.post(format!("{url}/channels/webhook/front")).header("content-type", "application/json");
+    assert_eq!(unsigned.body(body.clone()).send().await.unwrap().status(), 401);
+    let nowhere = http.post(format!("{url}/channels/webhook/other")).header("content-type", "application/json");
+    assert_eq!(
+        nowhere.body(body.clone()).send().await.unwrap().status(),
+        401,
+        "a path that is not there looks the same"
+    );
+    let plain = http.post(format!("{url}/channels/webhook/front")).body(body).send().await.unwrap();
+    assert_eq!(plain.status(), 415);
+    assert_eq!(http.get(format!("{url}/channels/webhook/front")).send().await.unwrap().status(), 405);
+    let (status, answer) = front.post(&url, crate::front_end::SECRET, "{}").await.unwrap();
+    assert_eq!((status, &answer["ok"]), (422, &json!(false)));
+    assert!(front.shown().is_empty());
+    assert!(!world.gateway.logs().contains(crate::front_end::SECRET));
+}
+
+#[tokio::test]
+async fn commands_and_stop_phrases_work_in_a_chat_for_those_whom_a_list_names() {
+    let (world, front) = start();
+    let url = world.gateway.http("");
+    front.say(&url, "m1", &direct("ada"), "ada", "/think high").await;
+    assert_eq!(front.wait_for(1).await, ["ada: Thinking level set to high."]);
+    front.say(&url, "m2", &direct("ada"), "ada", "[[script:endless]] go").await;
+    let mut client = world.client().await;
+    eventually("it runs", SOON, async || {
+        let items = client.ask("inbox.list", json!({ "state": "running" })).await["items"].clone();
+        items.as_array()?.iter().any(|item| item["id"] == "webhook:front:m2").then_some(())
+    })
+    .await;
+    front.say(&url, "m3", &direct("ada"), "ada", "stop").await;
+    assert_eq!(front.wait_for(2).await[1], "ada: ⚙️ Agent was aborted.");
+    // Of somebody in an open group whom no list names, a command is only text.
+    front.say(&url, "m4", &group("room"), "eve", "/think high @bot").await;
+    assert_eq!(front.wait_for(3).await[2], format!("room: {ANSWER}"));
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_arrive_is_sent_again_in_order() {
+    let (world, front) = start();
+    let url = world.gateway.http("");
+    front.trouble(Trouble::Busy(1));
+    front.trouble(Trouble::LoseAnswer);
+    front.say(&url, "m1", &direct("ada"), "ada", "/think high").await;
+    front.say(&url, "m2", &direct("ada"), "ada", "/think low").await;
+    front.say(&url, "m3", &direct("bob"), "bob", "/think off").await;
+    let mut client = world.client().await;
+    let sent = until_outbox(&mut client, "sent", 3).await;
+    let again: Vec<&Value> = sent.iter().filter(|item| item["mayHaveArrived"] == true).collect();
+    assert_eq!(again.len(), 1, "{sent:?}");
+    assert_eq!(again[0]["attempts"], 2, "to be put off is no try");
+    let mut shown = front.shown();
+    assert_eq!(shown.len(), 3, "each answer is seen once: {shown:?}");
+    shown.retain(|line| line.starts_with("ada"));
+    let expected = ["ada: Thinking level set to high.", "ada: Thinking level set to low."];
+    assert_eq!(shown, expected, "in order within a chat");
+    let line = format!("Recovered delivery {} on webhook", again[0]["id"].as_str().unwrap());
+    assert!(world.gateway.logs().contains(&line), "{line}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_delivered_is_shown_sent_again_or_dropped() {
+    let (world, front) = start();
+    let (url, gateway) = (world.gateway.http(""), &world.gateway);
+    let mut client = world.client().await;
+    for (number, id) in ["m1", "m2"].iter().enumerate() {
+        front.trouble(Trouble::Refuse(410));
+        front.say(&url, id, &direct("ada"), "ada", "/think high").await;
+        until_outbox(&mut client, "failed", number + 1).await;
+    }
+    let told = client.frame("the news", SOON, |frame| frame["event"] == "delivery").await["payload"].clone();
+    assert_eq!((&told["id"], &told["state"]), (&json!("webhook:front:m1:0"), &json!("failed")));
+    let status = client.ask("status", json!({})).await["outbox"].clone();
+    assert_eq!(status, json!({ "pending": 0, "sending": 0, "failed": 2, "unknown": 0 }));
+    let page = gateway.cli(&["status"]).stdout;
+    assert!(page.contains("2 failed · openclaw outbox list"), "{page}");
+    let listed = gateway.cli(&["outbox", "list", "--state", "failed"]).stdout;
+    assert!(listed.contains("webhook:front:m1:0") && listed.contains("410"), "{listed}");
+    let shown = gateway.cli(&["outbox", "show", "webhook:front:m1:0"]).stdout;
+    assert!(shown.contains("text: Thinking level set to high."), "{shown}");
+    let again = gateway.cli(&["outbox", "retry", "webhook:front:m1:0"]);
+    assert_eq!(again.stdout.trim(), "Queued again: webhook:front:m1:0", "{}", again.stderr);
+    assert_eq!(front.wait_for(1).await, ["ada: Thinking level set to high."]);
+    assert_eq!(gateway.cli(&["outbox", "drop", "webhook:front:m2:0"]).stdout.trim(), "Dropped 1");
+    until_outbox(&mut client, "failed", 0).await;
+    let refused = gateway.cli(&["outbox", "retry", "webhook:front:m1:0"]);
+    assert!(refused.code != Some(0) && refused.stderr.contains("is sent; only what failed"), "{}", refused.stderr);
+    let unknown = gateway.cli(&["outbox", "show", "nothing"]);
+    assert!(unknown.stderr.contains("openclaw outbox list"), "{}", unknown.stderr);
+}
+
+#[tokio::test]
+async fn what_came_before_a_kill_is_answered_after_it() {
+    let (mut world, front) = start();
+    let url = world.gateway.http("");
+    for n in 0..10 {
+        let id = format!("m{n}");
+        let chat = direct(&format!("peer-{}", n % 3));
+        assert_eq!(front.say(&url, &id, &chat, "ada", "[[script:slow]] hello").await.unwrap().0, 200);
+    }
+    world.gateway.kill9();
+    world.gateway.restart();
+    let mut client = world.client().await;
+    eventually("all is said", Duration::from_secs(60), async || {
+        let answer = client.ask("inbox.list", json!({})).await["counts"].clone();
+        let open = answer["queued"].as_i64().unwrap_or(0) + answer["running"].as_i64().unwrap_or(0);
+        let outbox = client.ask("status", json!({})).await["outbox"].clone();
+        (open == 0 && outbox["pending"] == 0 && outbox["sending"] == 0 && !front.shown().is_empty()).then_some(())
+    })
+    .await;
+    let status = client.ask("status", json!({})).await["outbox"].clone();
+    assert_eq!((&status["failed"], &status["unknown"]), (&json!(0), &json!(0)), "a repeatable channel leaves no doubt");
+}
