@@ -6,6 +6,7 @@
 
 mod absent;
 mod agent;
+mod channels;
 mod completion;
 mod config;
 pub mod context;
@@ -113,6 +114,7 @@ pub enum Command {
     Tree(tree::TreeArgs),
     Inbox(inbox::InboxArgs),
     Outbox(outbox::OutboxArgs),
+    Channels(channels::ChannelsArgs),
     Metrics(metrics::MetricsArgs),
     Doctor(doctor::DoctorArgs),
     Agent(agent::AgentArgs),
@@ -158,6 +160,7 @@ fn dispatch(command: Command, context: &Context, hooks: &Hooks) -> Outcome {
         Command::Tree(args) => tree::run(&args, context),
         Command::Inbox(args) => inbox::run(&args, context),
         Command::Outbox(args) => outbox::run(&args, context),
+        Command::Channels(args) => channels::run(&args, context),
         Command::Metrics(args) => metrics::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Agent(args) => agent::run(&args, context),
@@ -180,6 +183,7 @@ impl Command {
             Self::Tree(args) => args.json(),
             Self::Inbox(args) => args.json(),
             Self::Outbox(args) => args.json(),
+            Self::Channels(args) => args.json(),
             Self::Metrics(args) => args.rpc.json,
             Self::Doctor(args) => args.json,
             Self::Agent(args) => args.rpc.json,

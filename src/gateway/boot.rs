@@ -195,6 +195,7 @@ fn front(services: &Arc<Services>, sockets: Sockets) -> Vec<Child> {
     let health_args = HealthArgs {
         store: services.context.store.clone(),
         config: services.config.clone(),
+        channels: services.context.channels.clone(),
         events: services.context.events.clone(),
         versions: Arc::clone(&services.versions),
         cache: services.health.cache.clone(),

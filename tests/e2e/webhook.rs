@@ -193,6 +193,55 @@ async fn what_could_not_be_delivered_is_shown_sent_again_or_dropped() {
 }
 
 #[tokio::test]
+async fn status_says_how_each_account_stands_and_an_operator_can_stop_one() {
+    let front = FrontEnd::start();
+    let world = World::start_with(|config| {
+        let config = front.configure(config).set("channels.webhook.accounts.off", json!({ "enabled": false }));
+        config.set("channels.webhook.accounts.half", json!({ "callbackUrl": "http://127.0.0.1:9/in" }))
+    });
+    let gateway = &world.gateway;
+    front.say(&gateway.http(""), "m1", &direct("ada"), "ada", "/think high").await;
+    front.wait_for(1).await;
+    let shown = gateway.cli(&["channels", "status"]).stdout;
+    for expected in [
+        "Gateway reachable.",
+        "- Webhook front: enabled, configured, running, in:",
+        "mode:webhook, dm:open, allow:*, health:healthy",
+        "- Webhook off: disabled, configured, stopped",
+        "- Webhook half: enabled, not configured, stopped",
+        "error:not configured: no secret",
+    ] {
+        assert!(shown.contains(expected), "{expected}: {shown}");
+    }
+    let listed = gateway.cli(&["channels", "list"]).stdout;
+    assert!(listed.contains("- webhook front\n") && listed.contains("- webhook off"), "{listed}");
+    let page = gateway.cli(&["status"]).stdout;
+    assert!(page.contains("Webhook"), "{page}");
+
+    // Stopped, it still takes in what is said, and answers when it is started again.
+    assert_eq!(
+        gateway.cli(&["channels", "stop", "webhook", "--account", "front"]).stdout.trim(),
+        "webhook front: stopped"
+    );
+    let shown = gateway.cli(&["channels", "status"]).stdout;
+    assert!(
+        shown.contains("front: enabled, configured, stopped") && shown.contains("error:stopped by an operator"),
+        "{shown}"
+    );
+    assert_eq!(front.say(&gateway.http(""), "m2", &direct("ada"), "ada", "/think low").await.unwrap().0, 200);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(front.shown().len(), 1);
+    assert_eq!(
+        gateway.cli(&["channels", "start", "webhook", "--account", "front"]).stdout.trim(),
+        "webhook front: started"
+    );
+    assert_eq!(front.wait_for(2).await[1], "ada: Thinking level set to low.");
+    let refused = gateway.cli(&["channels", "start", "webhook", "--account", "off"]);
+    assert!(refused.stderr.contains("cannot run: disabled"), "{}", refused.stderr);
+    assert!(gateway.cli(&["channels", "start", "telegram"]).stderr.contains("unknown channel: telegram"));
+}
+
+#[tokio::test]
 async fn what_came_before_a_kill_is_answered_after_it() {
     let (mut world, front) = start();
     let url = world.gateway.http("");

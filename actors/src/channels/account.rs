@@ -24,6 +24,9 @@ pub const PATH: &str = "channels/accounts";
 /// Its children are given up one by one; only a supervisor that cannot start them fails.
 const INTENSITY: Intensity = Intensity::new(3, Duration::from_secs(60));
 
+/// The problem of an account that the configuration switches off.
+pub const DISABLED: &str = "disabled";
+
 /// Which account: `channel:account`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountKey {
@@ -37,6 +40,16 @@ impl AccountKey {
     }
 }
 
+impl Account {
+    pub fn is_enabled(&self) -> bool {
+        self.problem.as_deref() != Some(DISABLED)
+    }
+
+    pub fn is_configured(&self) -> bool {
+        self.problem.as_deref().is_none_or(|problem| problem == DISABLED)
+    }
+}
+
 impl fmt::Display for AccountKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.channel, self.account)
@@ -47,7 +60,7 @@ impl fmt::Display for AccountKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     pub id: String,
-    /// Why it does not run: `disabled`, `not configured`, or what is wrong.
+    /// Why it does not run: [`DISABLED`], or what is wrong with its keys.
     pub problem: Option<String>,
     /// Changes when the account has to connect anew. Never shown: it may hold a secret.
     pub identity: String,

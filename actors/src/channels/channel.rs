@@ -14,6 +14,9 @@ use crate::store::outbox::OutboxRow;
 pub trait Channel: Send + Sync + 'static {
     /// As in the configuration, lower case.
     fn id(&self) -> &'static str;
+    fn about(&self) -> About;
+    /// How an account hears of messages: `polling`, `webhook`, …
+    fn mode(&self, snapshot: &Snapshot, account: &str) -> &'static str;
     /// Every account that the configuration names, whether it can run or not.
     fn accounts(&self, snapshot: &Snapshot) -> Vec<Account>;
     /// Who may write to this account.
@@ -26,6 +29,14 @@ pub trait Channel: Send + Sync + 'static {
     fn repeatable(&self) -> bool;
     /// Sends one part. Dropped at its deadline, it counts as unclear.
     fn send(&self, snapshot: Arc<Snapshot>, part: OutboxRow) -> BoxFuture<'static, Attempt>;
+}
+
+/// What people call a platform, and the symbol that clients show for it.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    pub label: &'static str,
+    pub detail: &'static str,
+    pub image: &'static str,
 }
 
 /// A message as a person wrote it, whatever the platform.

@@ -12,7 +12,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use super::account::AccountKey;
 use crate::run::context::Context;
 use crate::supervision::task::{self, Task, TaskEnd, Timer};
-use crate::supervision::{Child, ChildSpec, Mail};
+use crate::supervision::{Branch, Child, ChildSpec, Mail};
 
 /// How long an account may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
@@ -123,9 +123,14 @@ async fn round(context: Arc<Context>, mut running: Running) -> (Running, bool) {
         running.remove(&key);
     }
     let mut unfinished = false;
+    let rows = accounts.children().await.unwrap_or_default();
+    let stopped = |key: &AccountKey| {
+        let name = key.to_string();
+        rows.iter().any(|row| *row.name == *name && row.node.state == "stopped")
+    };
     for (key, identity) in wanted {
-        if running.contains_key(&key) {
-            continue;
+        if running.contains_key(&key) || stopped(&key) {
+            continue; // who was stopped by hand is started by hand
         }
         match accounts.get_or_start(key.clone()).await {
             Ok(_) => {

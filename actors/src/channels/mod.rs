@@ -12,6 +12,7 @@
 //! * `ingress` – from the spool to the session; `turn` makes the turn
 //! * `policy` – who may write: one function
 //! * `sender` – from the outbox to the platform
+//! * `status` – how all accounts stand
 
 pub mod account;
 pub mod channel;
@@ -19,6 +20,7 @@ mod ingress;
 mod keeper;
 pub mod policy;
 mod sender;
+pub mod status;
 mod turn;
 pub mod webhook;
 

@@ -11,6 +11,7 @@ use super::event_loop::Meter;
 use super::payload::{self, Facts};
 use super::report::{Cache, Report};
 use super::sessions;
+use crate::channels::{Channels, status};
 use crate::config::ConfigHandle;
 use crate::events::{Event, Events, EventsMsg};
 use crate::presence::Versions;
@@ -61,6 +62,7 @@ pub enum HealthError {
 pub struct HealthArgs {
     pub store: Store,
     pub config: ConfigHandle,
+    pub channels: Channels,
     pub events: Events,
     pub versions: Arc<Versions>,
     /// Where the reports go.
@@ -226,12 +228,17 @@ async fn build(args: &HealthArgs, meter: &Meter) -> Result<Report, HealthError> 
     let start = Instant::now();
     let snapshot = args.config.load();
     let agents = context::agents(&snapshot.settings);
-    let (sessions, event_loop) = tokio::join!(sessions::by_agent(&args.store, agents, RECENT), meter.look());
+    let (sessions, event_loop, channels) = tokio::join!(
+        sessions::by_agent(&args.store, agents, RECENT),
+        meter.look(),
+        args.channels.status(&args.store, &snapshot)
+    );
     let payload = payload::build(&Facts {
         snapshot: &snapshot,
         store: &args.store.path(),
         sessions: &sessions?,
         event_loop: &event_loop,
+        channels: status::to_json(&channels?),
         now: now_ms(),
         duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
     });

@@ -29,6 +29,7 @@ impl Place {
         let args = HealthArgs {
             store: Store::new(dir.path()),
             config: ConfigHandle::new(load::load(&paths, &env).unwrap()),
+            channels: Default::default(),
             events: Address::new("events", 64),
             versions: Arc::default(),
             cache: Cache::default(),

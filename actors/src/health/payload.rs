@@ -1,11 +1,11 @@
 //! The `health` payload: facts in, JSON out.
 //!
-//! Says only what this release does: no channels, no plugins, heartbeats off. Source: `health` of 2026.5.12, and
+//! Says only what this release does: no plugins, heartbeats off. Source: `health` of 2026.5.12, and
 //! `configReload` of 2026.9.6, whose shape is closed: how the latest edit was received is in `status`.
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::event_loop::EventLoop;
 use super::sessions::AgentSessions;
@@ -22,6 +22,8 @@ pub struct Facts<'a> {
     pub store: &'a Path,
     pub sessions: &'a [AgentSessions],
     pub event_loop: &'a EventLoop,
+    /// As `channels.status` has them.
+    pub channels: Map<String, Value>,
     /// Milliseconds since the epoch.
     pub now: i64,
     pub duration_ms: u64,
@@ -39,9 +41,9 @@ pub fn build(facts: &Facts<'_>) -> Value {
         "eventLoop": facts.event_loop,
         "plugins": { "loaded": [], "errors": [] },
         "modelPricing": { "state": "ok", "sources": [] },
-        "channels": {},
-        "channelOrder": [],
-        "channelLabels": {},
+        "channels": facts.channels.get("channels"),
+        "channelOrder": facts.channels.get("channelOrder"),
+        "channelLabels": facts.channels.get("channelLabels"),
         "heartbeatSeconds": 0,
         "defaultAgentId": default.as_str(),
         "agents": agents,
@@ -118,10 +120,12 @@ mod tests {
             store: Path::new("/s/db"),
             sessions: &sessions,
             event_loop: &event_loop(),
+            channels: crate::channels::status::to_json(&[]),
             now: 1_000,
             duration_ms: 4,
         });
         assert_eq!(payload["defaultAgentId"], "b");
+        assert_eq!((&payload["channels"], &payload["channelOrder"]), (&json!({}), &json!([])));
         assert_eq!((&payload["agents"][0]["name"], &payload["agents"][1]["name"]), (&Value::Null, &json!("Bee")));
         let recent = json!({ "path": "/s/db", "count": 3,
             "recent": [{ "key": "agent:b:main", "updatedAt": 700, "age": 300 }] });

@@ -242,6 +242,13 @@ pub fn discard(db: &Connection, row: &OutboxRow, now: i64) -> Result<usize, Stor
         .execute(params![source, row.id, now])?)
 }
 
+/// When an account said something last.
+pub fn last_sent(db: &Connection, channel: &str, account: &str) -> Result<Option<i64>, StoreError> {
+    let mut query =
+        db.prepare_cached("SELECT max(ended_at) FROM outbox WHERE state = 'sent' AND channel = ?1 AND account = ?2")?;
+    Ok(query.query_row([channel, account], |row| row.get(0))?)
+}
+
 /// Which parts are listed.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {

@@ -102,6 +102,12 @@ pub fn get(db: &Connection, channel: &str, account: &str, event_key: &str) -> Re
     Ok(query.query_row(params![channel, account, event_key], read).optional()?)
 }
 
+/// When an account heard something last.
+pub fn last_received(db: &Connection, channel: &str, account: &str) -> Result<Option<i64>, StoreError> {
+    let mut query = db.prepare_cached("SELECT max(received_at) FROM spool WHERE channel = ?1 AND account = ?2")?;
+    Ok(query.query_row([channel, account], |row| row.get(0))?)
+}
+
 /// An event is decided. What it said is kept only when nobody could make sense of it: the transcript has the rest.
 pub fn settle(db: &Connection, row: &SpoolRow, state: EventState, outcome: &str) -> Result<(), StoreError> {
     db.prepare_cached(

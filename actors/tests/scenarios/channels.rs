@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use openclaw_actors::channels::account::Account;
-use openclaw_actors::channels::channel::{Inbound, Sender};
+use openclaw_actors::channels::channel::{About, Inbound, Sender};
 use openclaw_actors::channels::policy::{Access, Chat, DmPolicy, GroupPolicy};
 use openclaw_actors::channels::{AccountKey, Channel, Channels};
 use openclaw_actors::config::handle::Snapshot;
@@ -38,6 +38,14 @@ impl Scripted {
 impl Channel for Scripted {
     fn id(&self) -> &'static str {
         "telegram"
+    }
+
+    fn about(&self) -> About {
+        About { label: "Scripted", detail: "Scripted", image: "link" }
+    }
+
+    fn mode(&self, _: &Snapshot, _: &str) -> &'static str {
+        "polling"
     }
 
     fn accounts(&self, _: &Snapshot) -> Vec<Account> {

@@ -12,6 +12,7 @@ mod agents;
 pub mod attachments;
 mod budget;
 mod call;
+mod channels;
 mod chat;
 mod chat_turn;
 mod commands;
@@ -86,6 +87,7 @@ const FAMILIES: &[&[Method]] = &[
     tools::METHODS,
     chat::METHODS,
     agent::METHODS,
+    channels::METHODS,
     inbox::METHODS,
     outbox::METHODS,
     sessions::METHODS,

@@ -1,4 +1,4 @@
-//! `status`, the overview for operators, and `channels.status`.
+//! `status`, the overview for operators.
 //!
 //! `status.configReload` is an addition: `health` has a closed key of this name that has no room for it.
 
@@ -28,10 +28,7 @@ const EVENTS: usize = 20;
 
 const READ: Access = Access::Operator(Scope::Read);
 
-pub const METHODS: &[Method] = &[
-    Method::new("status", READ, |call| Box::pin(status(call))),
-    Method::new("channels.status", READ, |call| Box::pin(channels(call))),
-];
+pub const METHODS: &[Method] = &[Method::new("status", READ, |call| Box::pin(status(call)))];
 
 /// Without admin the sessions are counted but not shown.
 async fn status(call: Call) -> Result<Reply, ErrorShape> {
@@ -92,22 +89,6 @@ fn counts(counts: Vec<(String, i64)>) -> Value {
 fn config_reload(reload: &ReloadStatus) -> Value {
     let issues: Vec<Value> = reload.issues.iter().map(Issue::to_json).collect();
     json!({ "status": reload.word(), "issues": issues, "pending": reload.pending })
-}
-
-/// No channel is built in: none is listed, whatever is asked for.
-async fn channels(call: Call) -> Result<Reply, ErrorShape> {
-    Ok(Reply::Value(json!({
-        "ts": Timestamp::now().as_millisecond(),
-        "channelOrder": [],
-        "channelLabels": {},
-        "channelDetailLabels": {},
-        "channelSystemImages": {},
-        "channelMeta": [],
-        "eventLoop": event_loop(&call).await?,
-        "channels": {},
-        "channelAccounts": {},
-        "channelDefaultAccountId": {},
-    })))
 }
 
 /// As of the last minute.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::account::{self, Account};
-use super::channel::{Channel, Inbound};
+use super::channel::{About, Channel, Inbound};
 use super::policy::Access;
 use crate::config::handle::Snapshot;
 use crate::delivery::machine::Attempt;
@@ -33,6 +33,14 @@ pub struct Webhook {
 
 impl Channel for Webhook {
     fn id(&self) -> &'static str {
+        ID
+    }
+
+    fn about(&self) -> About {
+        About { label: "Webhook", detail: "Signed webhook", image: "link" }
+    }
+
+    fn mode(&self, _: &Snapshot, _: &str) -> &'static str {
         ID
     }
 

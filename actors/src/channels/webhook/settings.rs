@@ -58,7 +58,7 @@ pub fn accounts(snapshot: &Snapshot) -> Vec<Account> {
 fn problem(snapshot: &Snapshot, id: &str) -> Option<String> {
     let Some(keys) = account::resolve::<Keys>(snapshot, ID, id) else { return Some("cannot be read".to_owned()) };
     if keys.enabled == Some(false) {
-        return Some("disabled".to_owned());
+        return Some(account::DISABLED.to_owned());
     }
     let has = |secret: &Option<SecretInput>| {
         let secret = secret.as_ref().and_then(|secret| snapshot.secrets.resolve(secret));
