@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// A wait that is longer than this is worth a warning.
 const SLOW: Duration = Duration::from_secs(2);
-/// Runs that may wait for one lane; beyond it new ones are refused.
+/// Runs that may wait for one lane; beyond it nothing new is accepted.
 pub const WAITERS: usize = 200;
 
 /// One lane; cheap to clone.
@@ -30,7 +30,8 @@ struct Inner {
 /// The right to run; dropping it lets the next one in.
 #[derive(Debug)]
 pub struct Permit {
-    _permit: OwnedSemaphorePermit,
+    /// Always there: the semaphore is never closed.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Lane {
@@ -40,15 +41,19 @@ impl Lane {
         Self { inner: Arc::new(Inner { name, permits, width: Mutex::new(width), waiting: AtomicUsize::new(0) }) }
     }
 
-    /// Waits for a permit. `None` when too many wait already.
-    pub async fn enter(&self) -> Option<Permit> {
+    /// Do so many runs wait that a new message must be refused?
+    ///
+    /// Asked before a message is accepted, never after: what was accepted runs, however long the line is after a restart.
+    pub fn is_full(&self) -> bool {
+        self.waiting() >= WAITERS
+    }
+
+    /// Waits for a permit.
+    pub async fn enter(&self) -> Permit {
         let inner = &self.inner;
-        if inner.waiting.load(Ordering::Relaxed) >= WAITERS {
-            return None;
-        }
         let _waiting = Waiting::count(&inner.waiting);
         let since = Instant::now();
-        let permit = Arc::clone(&inner.permits).acquire_owned().await.ok()?;
+        let permit = Arc::clone(&inner.permits).acquire_owned().await.ok();
         crate::metrics::lane_wait(inner.name, since.elapsed());
         if since.elapsed() > SLOW {
             tracing::warn!(
@@ -58,7 +63,7 @@ impl Lane {
                 self.waiting()
             );
         }
-        Some(Permit { _permit: permit })
+        Permit { _permit: permit }
     }
 
     /// Changes the width; running turns keep their permits, waiting ones see the change at once.
@@ -114,27 +119,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lane_admits_its_width_and_then_first_come_first_served() {
         let lane = Lane::new("main", 1);
-        let first = lane.enter().await.unwrap();
+        let first = lane.enter().await;
         let mut second = Box::pin(lane.enter());
         let mut third = Box::pin(lane.enter());
         assert!(second.as_mut().now_or_never().is_none());
         assert!(third.as_mut().now_or_never().is_none());
         assert_eq!((lane.running(), lane.waiting()), (1, 2));
         drop(first);
-        let second = second.await.unwrap();
+        let second = second.await;
         assert!(third.as_mut().now_or_never().is_none());
         drop(second);
-        assert!(third.await.is_some());
+        drop(third.await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn widening_lets_waiting_runs_in_at_once_and_narrowing_holds_them_back() {
         let lane = Lane::new("main", 1);
-        let _first = lane.enter().await.unwrap();
+        let _first = lane.enter().await;
         let mut second = Box::pin(lane.enter());
         assert!(second.as_mut().now_or_never().is_none());
         lane.resize(2);
-        let second = second.await.unwrap();
+        let second = second.await;
         drop(second);
         lane.resize(1);
         assert!(Box::pin(lane.enter()).now_or_never().is_none());
@@ -150,6 +155,22 @@ mod tests {
         })
         .ended()
         .await;
-        assert!(lane.enter().now_or_never().flatten().is_some());
+        assert!(lane.enter().now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_lane_says_so_and_still_takes_what_was_accepted() {
+        let lane = Lane::new("main", 1);
+        let held = lane.enter().await;
+        let mut waiting: Vec<_> = (0..=WAITERS).map(|_| Box::pin(lane.enter())).collect();
+        for (count, run) in waiting.iter_mut().enumerate() {
+            assert_eq!(lane.is_full(), count >= WAITERS);
+            assert!(run.as_mut().now_or_never().is_none());
+        }
+        drop(held);
+        for run in waiting {
+            drop(run.await);
+        }
+        assert!(!lane.is_full());
     }
 }
