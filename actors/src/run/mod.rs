@@ -13,7 +13,7 @@ pub mod prompt;
 pub mod pulse;
 pub mod safe_mode;
 mod sentinel;
-mod steering;
+pub mod steering;
 pub mod stream;
 mod tools;
 pub mod turn;
