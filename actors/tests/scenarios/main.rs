@@ -10,6 +10,7 @@ mod full_disk;
 mod groups;
 mod lanes;
 mod model;
+mod overload;
 mod queue_modes;
 mod restarts;
 mod stopping;
