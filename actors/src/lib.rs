@@ -19,6 +19,8 @@ pub mod model;
 pub mod presence;
 pub mod protocol;
 pub mod run;
+#[cfg(test)]
+mod seeds;
 pub mod session;
 pub mod store;
 pub mod supervision;

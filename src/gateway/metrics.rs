@@ -127,6 +127,8 @@ async fn look(services: &Services) {
             gauge!("openclaw_outbox", "state" => state).set(count as f64);
         }
     }
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    gauge!("openclaw_runtime_tasks").set(tasks as f64);
     let of_process = || (resident_bytes(), std::fs::read_dir("/proc/self/fd").map(Iterator::count).ok());
     let (bytes, files) = task::blocking(of_process).await.unwrap_or_default();
     if let Some(bytes) = bytes {

@@ -41,7 +41,22 @@ pub fn refuse_while_draining(services: &Services) -> Result<(), ErrorShape> {
 pub fn refused(error: SessionError) -> ErrorShape {
     match error {
         SessionError::Store(error) => services::store_failed(error),
-        SessionError::QueueFull(_) => ErrorShape::retry_after(error.to_string(), 1_000),
+        SessionError::QueueFull(_) | SessionError::LaneFull(_) => ErrorShape::retry_after(error.to_string(), 1_000),
         SessionError::Refused(_) | SessionError::NotFound => ErrorShape::invalid(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_finds_no_room_is_told_when_to_come_back() {
+        use openclaw_actors::store::StoreError;
+        for error in [SessionError::QueueFull(20), SessionError::LaneFull(200), StoreError::Overloaded.into()] {
+            let told = refused(error.clone());
+            assert_eq!(told.retryable, Some(true), "{error}");
+            assert!(told.retry_after_ms.is_some_and(|ms| ms > 0), "{error}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::World;
 use crate::harness::client::{ALL_SCOPES, Closed};
 use crate::harness::device::Claim;
-use crate::harness::{Client, Device, Hello, SOON, TOKEN, eventually};
+use crate::harness::{Client, Device, Hello, SOON, TOKEN, eventually, http};
 
 /// Epoch milliseconds of the wall clock.
 fn now_ms() -> i64 {
@@ -346,6 +346,10 @@ async fn more_clients_than_configured_are_refused_until_one_leaves() {
     let mut first = world.client().await;
     let second = world.client().await;
     assert_eq!(Client::try_open(&world.gateway.ws(), &[]).await.err(), Some(503));
+    let upgrade = [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")];
+    let request = upgrade.iter().fold(http::client().get(world.gateway.http("/")), |r, (k, v)| r.header(*k, *v));
+    let refused = request.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==").send().await.unwrap();
+    assert_eq!(refused.headers()["retry-after"], "1", "and it is told when to come back");
     first.ask("health", json!({})).await;
     drop(second);
     eventually("a place is free", SOON, async || Client::try_open(&world.gateway.ws(), &[]).await.ok()).await;

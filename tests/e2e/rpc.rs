@@ -19,6 +19,24 @@ async fn an_unknown_method_is_named() {
 }
 
 #[tokio::test]
+async fn the_33rd_unanswered_request_is_refused_and_told_when_to_come_back() {
+    let world = World::start();
+    let mut client = world.client().await;
+    let mut waiting = Vec::new();
+    for number in 0..32 {
+        let params = json!({ "runId": format!("unknown-{number}"), "timeoutMs": 1500 });
+        waiting.push(client.send("agent.wait", params).await);
+    }
+    let error = client.refusal("health", json!({})).await;
+    assert_eq!((&error["code"], &error["retryable"]), (&json!("UNAVAILABLE"), &json!(true)), "{error}");
+    assert!(error["retryAfterMs"].as_u64().is_some_and(|ms| ms > 0), "{error}");
+    for id in waiting {
+        assert_eq!(client.response(&id, SOON).await["ok"], true);
+    }
+    client.ask("health", json!({})).await;
+}
+
+#[tokio::test]
 async fn a_missing_scope_is_refused_and_named() {
     let world = World::start();
     let reader = Hello::default().scopes(&["operator.read"]);

@@ -68,6 +68,11 @@ impl FakeProvider {
         self.shared.requests()
     }
 
+    /// Forgets the requests that have been answered, for those who ask for hours.
+    pub fn forget(&self) {
+        self.shared.forget();
+    }
+
     /// Bodies of the requests whose last user text contains `text`, oldest first.
     pub fn bodies_about(&self, text: &str) -> Vec<Value> {
         self.requests().into_iter().filter(|r| r.user_text.contains(text)).map(|r| r.body).collect()

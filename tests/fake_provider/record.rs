@@ -47,12 +47,15 @@ impl Entry {
     }
 
     pub fn look(&self) -> Request {
-        let outcome = match self.outcome.load(Ordering::SeqCst) {
+        Request { outcome: self.outcome(), ..self.request.clone() }
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        match self.outcome.load(Ordering::SeqCst) {
             OPEN => Outcome::Open,
             DONE => Outcome::Done,
             _ => Outcome::Dropped,
-        };
-        Request { outcome, ..self.request.clone() }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The HTTP surface: the three wires, the model list, and the two routes that tests use (`POST /script`, `GET /requests`).
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -21,6 +22,8 @@ use super::wire::{Asked, Turn, Wire};
 pub struct Shared {
     queue: Mutex<VecDeque<Script>>,
     entries: Mutex<Vec<Entry>>,
+    /// How many entries were forgotten; numbers go on.
+    forgotten: AtomicU64,
 }
 
 impl Shared {
@@ -32,6 +35,13 @@ impl Shared {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Entry::look).collect()
     }
 
+    pub fn forget(&self) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = entries.len();
+        entries.retain(|entry| entry.outcome() == Outcome::Open);
+        self.forgotten.fetch_add((before - entries.len()) as u64, Ordering::Relaxed);
+    }
+
     fn choose(&self, asked: &Asked) -> Script {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         script::choose(&mut queue, &asked.user_text, asked.after_tool)
@@ -39,7 +49,7 @@ impl Shared {
 
     fn record(&self, wire: Wire, headers: &HeaderMap, body: &Value, asked: &Asked) -> (u64, Answering) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = entries.len() as u64 + 1;
+        let number = entries.len() as u64 + 1 + self.forgotten.load(Ordering::Relaxed);
         let text = |value: &axum::http::HeaderValue| json!(String::from_utf8_lossy(value.as_bytes()));
         let (entry, answering) = Entry::new(Request {
             number,

@@ -9,22 +9,28 @@ pub struct Score {
     promise: &'static str,
     fault: String,
     runs: u64,
+    failures: u64,
 }
 
 impl Score {
     pub fn new(promise: &'static str, fault: impl Into<String>) -> Self {
-        Self { promise, fault: fault.into(), runs: 0 }
+        Self { promise, fault: fault.into(), runs: 0, failures: 0 }
     }
 
     pub fn ran(&mut self, times: u64) {
         self.runs += times;
+    }
+
+    /// The promise was not kept, where that is not a panic.
+    pub fn failed(&mut self) {
+        self.failures += 1;
     }
 }
 
 impl Drop for Score {
     fn drop(&mut self) {
         let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("scorecard");
-        let failures = u64::from(std::thread::panicking());
+        let failures = self.failures + u64::from(std::thread::panicking());
         let row = json!({ "promise": self.promise, "fault": self.fault, "runs": self.runs, "failures": failures });
         let name: String = format!("{} {}", self.promise, self.fault)
             .chars()

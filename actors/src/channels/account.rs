@@ -21,6 +21,8 @@ use crate::supervision::{
 
 /// Where the accounts' group stands.
 pub const PATH: &str = "channels/accounts";
+/// Accounts that run at once.
+const ACCOUNTS_MAX: usize = 1024;
 /// Its children are given up one by one; only a supervisor that cannot start them fails.
 const INTENSITY: Intensity = Intensity::new(3, Duration::from_secs(60));
 
@@ -100,6 +102,7 @@ pub fn group_spec(context: &Arc<Context>, observer: &Observer) -> GroupSpec<Acco
         path: PATH.to_owned(),
         child: crate::supervision::group::member_spec("account", Restart::Transient).shutdown(Duration::from_secs(10)),
         mailbox_cap: 64,
+        members_max: ACCOUNTS_MAX,
         spawn: Some(spawn),
         observer: Arc::clone(observer),
         below: Some(below),

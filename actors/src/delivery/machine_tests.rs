@@ -1,6 +1,4 @@
 //! The outbox as a machine: thousands of random histories of sends, refusals, lost answers and crashes.
-//!
-//! `OPENCLAW_SEED` replays one history, `OPENCLAW_SEEDS` asks for more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,6 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rusqlite::Connection;
 
 use super::machine::{self, Attempt, RETRIES};
+use crate::seeds::each_seed;
 use crate::store::outbox::{self, OutboxRow, SendState};
 use crate::store::schema;
 
@@ -249,13 +248,5 @@ fn history(seed: u64) {
 
 #[test]
 fn whatever_happens_nothing_is_lost_said_twice_or_out_of_order() {
-    if let Some(seed) = std::env::var("OPENCLAW_SEED").ok().and_then(|text| text.parse().ok()) {
-        return history(seed);
-    }
-    let seeds = std::env::var("OPENCLAW_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300);
-    for seed in 0..seeds {
-        if std::panic::catch_unwind(|| history(seed)).is_err() {
-            panic!("this history fails; OPENCLAW_SEED={seed} replays it");
-        }
-    }
+    each_seed(300, history);
 }

@@ -30,8 +30,6 @@ pub type Devices = Address<DevicesMsg>;
 pub const MAILBOX: usize = 512;
 /// Pause before records that could not be read are read again.
 const RELOAD_PAUSE: Duration = Duration::from_secs(1);
-/// Requests to pair that wait at most; the oldest goes first.
-const PENDING_MAX: usize = 200;
 
 /// What the actor is started with.
 #[derive(Clone)]
@@ -195,11 +193,7 @@ impl DevicesState {
         if is_new {
             self.publish(Event::broadcast("device.pair.requested", &request));
         }
-        if self.pending.len() >= PENDING_MAX
-            && let Some(oldest) = self.pending.values().min_by_key(|p| p.ts).map(|p| p.device_id.clone())
-        {
-            self.pending.remove(&oldest);
-        }
+        pairing::make_room(&mut self.pending, &claim.device_id);
         self.pending.insert(claim.device_id.clone(), request);
         PairingRefused { error, close_reason }
     }

@@ -3,6 +3,8 @@
 //! Invariant: nothing here widens what a device may do except `approve`, and `silent` is the only way to it without a person.
 //! Source: pairing of the WebSocket protocol of 2026.5.12.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::key::{normalise, same_key};
@@ -14,6 +16,8 @@ use crate::protocol::scope::{self, Role};
 
 /// How long a request waits for its answer, milliseconds.
 pub const PENDING_TTL_MS: u64 = 300_000;
+/// Requests that wait at most; the oldest goes first.
+pub const PENDING_MAX: usize = 200;
 
 /// What a device that has proved its key asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +139,16 @@ pub fn silent(reason: Reason, facts: &SilentFacts) -> bool {
                 && facts.secret_verified
                 && !facts.origin
         }
+    }
+}
+
+/// Lets the oldest request go when there is no room for that of `device`, which may have one already.
+pub fn make_room(pending: &mut HashMap<String, Pending>, device: &str) {
+    if pending.len() < PENDING_MAX || pending.contains_key(device) {
+        return;
+    }
+    if let Some(oldest) = pending.values().min_by_key(|pending| pending.ts).map(|pending| pending.device_id.clone()) {
+        pending.remove(&oldest);
     }
 }
 

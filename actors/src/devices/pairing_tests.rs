@@ -199,3 +199,23 @@ fn a_refusal_says_what_to_do_and_shows_the_record_only_to_its_key() {
     let details = refusal(Reason::NotPaired, "id", &stranger, Some(&record)).details.unwrap();
     assert!(details.get("approvedScopes").is_none() && details.get("approvedRoles").is_none());
 }
+
+#[test]
+fn a_crowd_of_strangers_pushes_out_the_oldest_request_and_nobody_twice() {
+    let mut pending = HashMap::new();
+    let mut ask = |device: String, now: u64| {
+        let claim = Claim { device_id: device.clone(), ..claim("operator.read") };
+        make_room(&mut pending, &device);
+        let waiting = pending.get(&device);
+        let (request, _) = merge_pending(waiting, &claim, false, false, now, || device.clone());
+        pending.insert(device, request);
+        let mut known = [pending.contains_key("0"), pending.contains_key("1"), pending.contains_key("late")];
+        known.reverse();
+        (pending.len(), known)
+    };
+    for number in 0..PENDING_MAX as u64 {
+        ask(number.to_string(), number);
+    }
+    assert_eq!(ask("199".into(), 1000), (PENDING_MAX, [false, true, true]), "asked again, it takes nobody's place");
+    assert_eq!(ask("late".into(), 1000), (PENDING_MAX, [true, true, false]));
+}

@@ -10,6 +10,8 @@ use crate::supervision::{Address, Child, ChildSpec, Mail};
 
 /// Mails that may wait; a publisher waits when it is full.
 pub const MAILBOX: usize = 4096;
+/// Sessions whose messages one connection may follow, one by one; whoever wants more follows all.
+pub const FOLLOWED_MAX: usize = 1000;
 
 struct EventsActor;
 
@@ -80,7 +82,9 @@ impl EventsState {
                     connection.follows_sessions = on;
                 }
             }
-            EventsMsg::FollowMessages(conn, key, on) => self.follow_messages(&conn, key, on),
+            EventsMsg::FollowMessages(conn, key, on, reply) => {
+                let _ = reply.send(self.follow_messages(&conn, key, on)); // the asker may have gone
+            }
             EventsMsg::JoinRun(conn, run) => {
                 if self.connections.get(&conn).is_some_and(|c| c.subscriber.tool_events) {
                     self.runs.entry(run).or_default().insert(conn);
@@ -103,17 +107,23 @@ impl EventsState {
         });
     }
 
-    fn follow_messages(&mut self, conn: &ConnId, key: String, on: bool) {
-        let Some(connection) = self.connections.get_mut(conn) else { return };
-        if on {
-            connection.follows_messages.insert(key);
+    /// Returns `false` when there is no room for one more. A connection that is gone is never told.
+    fn follow_messages(&mut self, conn: &ConnId, key: String, on: bool) -> bool {
+        let Some(connection) = self.connections.get_mut(conn) else { return true };
+        let followed = &mut connection.follows_messages;
+        if !on {
+            followed.remove(&key);
+        } else if followed.len() < FOLLOWED_MAX || followed.contains(&key) {
+            followed.insert(key);
         } else {
-            connection.follows_messages.remove(&key);
+            return false;
         }
+        true
     }
 
     fn publish(&mut self, event: &Event) {
         let head = head(event);
+        let mut is_any_gone = false;
         for connection in self.connections.values_mut() {
             let (wanted, counted) = match &event.audience {
                 Audience::Broadcast(need) => (connection.subscriber.entitlement.covers(*need), true),
@@ -133,8 +143,22 @@ impl EventsState {
                 connection.seq += 1;
                 connection.seq
             });
-            connection.subscriber.outbox.push(frame(&head, seq), event.droppable);
+            let outbox = &connection.subscriber.outbox;
+            is_any_gone |= !outbox.push(frame(&head, seq), event.droppable) && outbox.is_closing();
         }
+        if is_any_gone {
+            self.forget_gone();
+        }
+    }
+
+    /// Whoever closes is told nothing more. Its own goodbye may have found this mailbox full.
+    fn forget_gone(&mut self) {
+        self.connections.retain(|_, connection| !connection.subscriber.outbox.is_closing());
+        let connections = &self.connections;
+        self.runs.retain(|_, members| {
+            members.retain(|conn| connections.contains_key(conn));
+            !members.is_empty()
+        });
     }
 }
 
@@ -190,6 +214,12 @@ mod tests {
         }
     }
 
+    fn follow(hub: &mut EventsState, name: &str, key: &str, on: bool) -> bool {
+        let (reply, mut answer) = ractor::concurrency::oneshot();
+        hub.apply(EventsMsg::FollowMessages(name.into(), key.into(), on, reply.into()));
+        answer.try_recv().unwrap()
+    }
+
     const READER: Entitlement = Entitlement { read: true, write: false, approvals: false, pairing: false };
 
     #[tokio::test]
@@ -214,6 +244,33 @@ mod tests {
         assert_eq!(outbox.take().await, Taken::Close(Close { code: 1012, reason: "service restart".into() }));
     }
 
+    #[test]
+    fn a_connection_follows_a_thousand_sessions_and_then_is_told_no() {
+        let mut hub = EventsState::default();
+        let _outbox = subscribe(&mut hub, "a", READER);
+        for number in 0..FOLLOWED_MAX {
+            assert!(follow(&mut hub, "a", &number.to_string(), true));
+        }
+        assert!(!follow(&mut hub, "a", "one more", true));
+        assert!(follow(&mut hub, "a", "7", true), "it follows that one already");
+        assert!(follow(&mut hub, "a", "7", false));
+        assert!(follow(&mut hub, "a", "one more", true));
+    }
+
+    #[test]
+    fn a_connection_that_closes_is_forgotten_with_the_runs_that_it_joined() {
+        let mut hub = EventsState::default();
+        let (gone, stays) = (subscribe(&mut hub, "gone", READER), subscribe(&mut hub, "stays", READER));
+        for (name, run) in [("gone", "alone"), ("gone", "shared"), ("stays", "shared")] {
+            hub.apply(EventsMsg::JoinRun(name.into(), run.into()));
+        }
+        gone.close(1000, "");
+        hub.apply(EventsMsg::Publish(Event::broadcast("tick", &json!({"ts": 1}))));
+        assert_eq!(hub.connections.keys().map(|conn| &**conn).collect::<Vec<_>>(), ["stays"]);
+        assert_eq!(hub.runs.keys().collect::<Vec<_>>(), ["shared"]);
+        assert!(!stays.is_closing());
+    }
+
     #[tokio::test]
     async fn targeted_events_reach_only_followers_and_carry_no_seq() {
         let mut hub = EventsState::default();
@@ -221,7 +278,7 @@ mod tests {
         let one = subscribe(&mut hub, "one", READER);
         let none = subscribe(&mut hub, "none", READER);
         hub.apply(EventsMsg::FollowSessions("all".into(), true));
-        hub.apply(EventsMsg::FollowMessages("one".into(), "k".into(), true));
+        assert!(follow(&mut hub, "one", "k", true));
         hub.apply(EventsMsg::JoinRun("one".into(), "r".into()));
         let publish = |name, audience| EventsMsg::Publish(Event::targeted(name, &json!({}), audience));
         hub.apply(publish("sessions.changed", Audience::Sessions));

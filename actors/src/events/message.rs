@@ -133,8 +133,8 @@ pub enum EventsMsg {
     Unsubscribe(ConnId),
     /// Follow (or no longer follow) the list of sessions.
     FollowSessions(ConnId, bool),
-    /// Follow (or no longer follow) the messages of one session.
-    FollowMessages(ConnId, String, bool),
+    /// Follow (or no longer follow) the messages of one session. Answers `false` when the connection follows too many.
+    FollowMessages(ConnId, String, bool, RpcReplyPort<bool>),
     /// The connection started or joined this run and wants its tool events.
     JoinRun(ConnId, String),
     /// The run is over.

@@ -9,7 +9,7 @@ pub mod actor;
 mod message;
 pub mod outbox;
 
-pub use actor::{MAILBOX, child, uncounted};
+pub use actor::{FOLLOWED_MAX, MAILBOX, child, uncounted};
 pub use message::{Audience, ConnId, Entitlement, Event, EventsMsg, Need, Subscriber, needs};
 pub use outbox::{Close, Outbox, SLOW_CONSUMER, Taken};
 

@@ -160,4 +160,23 @@ mod tests {
         assert_eq!(end.outcome, Outcome::Completed { text: "one".into() });
         assert_eq!(directory.open(), 0);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn ended_runs_are_forgotten_oldest_first_and_open_ones_never() {
+        let directory = Directory::default();
+        let register = |run: &str| drop(directory.register(run, "k", 1, None).unwrap());
+        register("open");
+        for number in 0..3 * CAP {
+            register(&number.to_string());
+            directory.end(&number.to_string(), ended("x"));
+            tokio::time::advance(Duration::from_micros(1)).await;
+        }
+        register("last");
+        assert!(directory.runs.len() <= 2 * CAP + 1, "{}", directory.runs.len());
+        assert!(directory.get("open").is_some());
+        assert!(directory.get("0").is_none() && directory.get(&(3 * CAP - 1).to_string()).is_some());
+        tokio::time::advance(TTL).await;
+        register("much later");
+        assert_eq!(directory.runs.len(), 3, "what has ended is no longer remembered");
+    }
 }

@@ -1,108 +1,118 @@
 //! Lanes: how many runs may go at once, first come first served. A permit is freed by dropping it, also by a panic.
+//!
+//! `line` decides; this lets those wait who must.
 
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
+
+use super::line::{Line, Place};
 
 /// A wait that is longer than this is worth a warning.
 const SLOW: Duration = Duration::from_secs(2);
-/// Runs that may wait for one lane; beyond it new ones are refused.
+/// Runs that may wait for one lane; beyond it nothing new is accepted.
 pub const WAITERS: usize = 200;
 
 /// One lane; cheap to clone.
 #[derive(Clone)]
 pub struct Lane {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
     name: &'static str,
-    permits: Arc<Semaphore>,
-    width: Mutex<usize>,
-    waiting: AtomicUsize,
+    queue: Arc<Mutex<Queue>>,
 }
 
-/// The right to run; dropping it lets the next one in.
-#[derive(Debug)]
+struct Queue {
+    line: Line,
+    /// How those who wait are called.
+    calls: HashMap<Place, oneshot::Sender<()>>,
+}
+
+/// The right to run, or the place of one who waits for it; dropping it lets the next one in.
+#[must_use = "dropping a permit gives it back"]
 pub struct Permit {
-    _permit: OwnedSemaphorePermit,
+    lane: Lane,
+    place: Place,
 }
 
 impl Lane {
     pub fn new(name: &'static str, width: usize) -> Self {
-        let width = width.max(1);
-        let permits = Arc::new(Semaphore::new(width));
-        Self { inner: Arc::new(Inner { name, permits, width: Mutex::new(width), waiting: AtomicUsize::new(0) }) }
+        let queue = Queue { line: Line::new(width), calls: HashMap::new() };
+        Self { name, queue: Arc::new(Mutex::new(queue)) }
     }
 
-    /// Waits for a permit. `None` when too many wait already.
-    pub async fn enter(&self) -> Option<Permit> {
-        let inner = &self.inner;
-        if inner.waiting.load(Ordering::Relaxed) >= WAITERS {
-            return None;
-        }
-        let _waiting = Waiting::count(&inner.waiting);
+    /// Do so many runs wait that a new message must be refused?
+    ///
+    /// Asked before a message is accepted, never after: what was accepted runs, however long the line is after a restart.
+    pub fn is_full(&self) -> bool {
+        self.waiting() >= WAITERS
+    }
+
+    /// Waits for a permit.
+    pub async fn enter(&self) -> Permit {
         let since = Instant::now();
-        let permit = Arc::clone(&inner.permits).acquire_owned().await.ok()?;
-        crate::metrics::lane_wait(inner.name, since.elapsed());
+        let (permit, called) = self.join();
+        let _ = called.await; // whoever calls says so, and nobody else holds the other end
+        crate::metrics::lane_wait(self.name, since.elapsed());
         if since.elapsed() > SLOW {
             tracing::warn!(
                 "lane wait exceeded: lane={} waitedMs={} queueAhead={}",
-                inner.name,
+                self.name,
                 since.elapsed().as_millis(),
                 self.waiting()
             );
         }
-        Some(Permit { _permit: permit })
+        permit
     }
 
-    /// Changes the width; running turns keep their permits, waiting ones see the change at once.
+    /// Changes the width. Those who run keep their permits; a wider lane lets in whoever waits at once.
     pub fn resize(&self, width: usize) {
-        let width = width.max(1);
-        let mut current = self.inner.width.lock().unwrap_or_else(PoisonError::into_inner);
-        if width > *current {
-            self.inner.permits.add_permits(width - *current);
-        } else {
-            let surplus = *current - width;
-            let taken = self.inner.permits.forget_permits(surplus);
-            if taken < surplus {
-                // Permits in use cannot be taken back now: the lane narrows by what is free, the rest at the next call.
-                *current -= taken;
-                return;
-            }
-        }
-        *current = width;
+        let mut queue = self.lock();
+        queue.line.resize(width);
+        queue.call();
     }
 
     /// Runs that wait.
     pub fn waiting(&self) -> usize {
-        self.inner.waiting.load(Ordering::Relaxed)
+        self.lock().line.waiting()
     }
 
     /// Runs that hold a permit.
     pub fn running(&self) -> usize {
-        let width = *self.inner.width.lock().unwrap_or_else(PoisonError::into_inner);
-        width.saturating_sub(self.inner.permits.available_permits())
+        self.lock().line.running()
+    }
+
+    fn join(&self) -> (Permit, oneshot::Receiver<()>) {
+        let (call, called) = oneshot::channel();
+        let mut queue = self.lock();
+        let place = queue.line.join();
+        queue.calls.insert(place, call);
+        queue.call();
+        (Permit { lane: self.clone(), place }, called)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn count(counter: &'a AtomicUsize) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Self(counter)
+impl Queue {
+    fn call(&mut self) {
+        while let Some(place) = self.line.call() {
+            if let Some(call) = self.calls.remove(&place) {
+                let _ = call.send(()); // who has just gone gives the permit back by the drop of it
+            }
+        }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut queue = self.lane.lock();
+        queue.line.leave(self.place);
+        queue.calls.remove(&self.place);
+        queue.call();
     }
 }
 
@@ -114,30 +124,48 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lane_admits_its_width_and_then_first_come_first_served() {
         let lane = Lane::new("main", 1);
-        let first = lane.enter().await.unwrap();
+        let first = lane.enter().await;
         let mut second = Box::pin(lane.enter());
         let mut third = Box::pin(lane.enter());
         assert!(second.as_mut().now_or_never().is_none());
         assert!(third.as_mut().now_or_never().is_none());
         assert_eq!((lane.running(), lane.waiting()), (1, 2));
         drop(first);
-        let second = second.await.unwrap();
+        let second = second.await;
         assert!(third.as_mut().now_or_never().is_none());
         drop(second);
-        assert!(third.await.is_some());
+        drop(third.await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn widening_lets_waiting_runs_in_at_once_and_narrowing_holds_them_back() {
         let lane = Lane::new("main", 1);
-        let _first = lane.enter().await.unwrap();
+        let first = lane.enter().await;
         let mut second = Box::pin(lane.enter());
         assert!(second.as_mut().now_or_never().is_none());
         lane.resize(2);
-        let second = second.await.unwrap();
-        drop(second);
+        let second = second.await;
         lane.resize(1);
-        assert!(Box::pin(lane.enter()).now_or_never().is_none());
+        drop(second);
+        let mut third = Box::pin(lane.enter());
+        assert!(third.as_mut().now_or_never().is_none(), "two were running, now one is enough");
+        drop(first);
+        drop(third.await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_gives_up_waiting_leaves_the_line() {
+        let lane = Lane::new("main", 1);
+        let first = lane.enter().await;
+        let mut second = Box::pin(lane.enter());
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(second);
+        assert_eq!((lane.running(), lane.waiting()), (1, 0));
+        let mut third = Box::pin(lane.enter());
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(first); // calls the third, which goes before it hears of it
+        drop(third);
+        assert_eq!((lane.running(), lane.waiting()), (0, 0));
     }
 
     #[tokio::test]
@@ -150,6 +178,22 @@ mod tests {
         })
         .ended()
         .await;
-        assert!(lane.enter().now_or_never().flatten().is_some());
+        assert!(lane.enter().now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_lane_says_so_and_still_takes_what_was_accepted() {
+        let lane = Lane::new("main", 1);
+        let held = lane.enter().await;
+        let mut waiting: Vec<_> = (0..=WAITERS).map(|_| Box::pin(lane.enter())).collect();
+        for (count, run) in waiting.iter_mut().enumerate() {
+            assert_eq!(lane.is_full(), count >= WAITERS);
+            assert!(run.as_mut().now_or_never().is_none());
+        }
+        drop(held);
+        for run in waiting {
+            drop(run.await);
+        }
+        assert!(!lane.is_full());
     }
 }

@@ -6,6 +6,8 @@ use super::message::Turn;
 
 /// Messages that may wait for the next model boundary; more are turns of their own.
 const WAITING_MAX: usize = 20;
+/// Messages that one run is told at most, from its beginning to its end; more are turns of their own.
+pub const TOLD_MAX: usize = 100;
 
 /// The turn's end.
 pub struct Steering {
@@ -45,5 +47,33 @@ impl Steering {
             self.taken.push(turn);
         }
         self.taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn turn(number: usize) -> Turn {
+        serde_json::from_value(json!({ "runId": number.to_string(), "kind": "chat", "text": "x", "acceptedAt": 1 }))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_full_channel_gives_the_message_back_and_keeps_what_it_had_in_order() {
+        let (sender, mut steering) = channel();
+        for number in 0..WAITING_MAX {
+            sender.try_send(turn(number)).unwrap();
+        }
+        let back = sender.try_send(turn(99)).unwrap_err().into_inner();
+        assert_eq!(back.run_id, "99", "it becomes a turn of its own");
+        assert_eq!(steering.take().unwrap().run_id, "0");
+        steering.stored();
+        assert_eq!(steering.take().unwrap().run_id, "1");
+        let unread: Vec<String> = steering.unread().into_iter().map(|turn| turn.run_id).collect();
+        let expected: Vec<String> = (1..WAITING_MAX).map(|number| number.to_string()).collect();
+        assert_eq!(unread, expected, "taken but not stored counts as unread");
     }
 }

@@ -98,7 +98,6 @@ enum Failure {
     Store(StoreError),
     Empty,
     Stopped(String),
-    Overloaded,
 }
 
 impl From<StoreError> for Failure {
@@ -126,9 +125,8 @@ pub async fn run(args: &TurnArgs, progress: &mut Progress, steering: &mut Steeri
 async fn converse(args: &TurnArgs, progress: &mut Progress, steering: &mut Steering) -> Result<(), Failure> {
     let context = &args.context;
     progress.stream.pulse().stand_in_line(true);
-    let permit = context.lanes.main.enter().await;
+    let _permit = context.lanes.main.enter().await;
     progress.stream.pulse().stand_in_line(false);
-    let _permit = permit.ok_or(Failure::Overloaded)?;
     let candidates = context.models.candidates(&wish(args)).await.map_err(Failure::NoModel)?;
     let toolbox = context.toolbox();
     let specs = toolbox.specs();
@@ -339,10 +337,6 @@ fn failed(failure: &Failure, tools_ran: bool) -> Outcome {
             ("the model answered nothing".to_owned(), reply.to_owned(), FailureKind::Unknown)
         }
         Failure::Stopped(text) => (text.clone(), text.clone(), FailureKind::Unknown),
-        Failure::Overloaded => {
-            let text = "too many runs are waiting; try again later".to_owned();
-            (text.clone(), text, FailureKind::Unknown)
-        }
     };
     tracing::debug!(failure = %json!({ "message": message }), "turn failed");
     Outcome::Failed { message, reply, kind }

@@ -27,6 +27,9 @@ use crate::tree::overview;
 
 /// A session without work rests after this long: its actor ends, its rows stay.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(600);
+/// The same while more than `CROWD` sessions are awake.
+const IDLE_LIMIT_IN_CROWD: Duration = Duration::from_secs(10);
+const CROWD: usize = 1000;
 
 /// Requests that may wait for the outcome of a step.
 const DEFERRED_MAX: usize = 256;
@@ -296,7 +299,8 @@ impl SessionState {
         if self.is_at_rest() && self.rest.is_none() {
             self.timer += 1;
             let timer = self.timer;
-            let due = me.send_after(IDLE_LIMIT, move || Mail::own(SessionMsg::News(News::Idle(timer))));
+            let limit = idle_limit(self.context.sessions.len());
+            let due = me.send_after(limit, move || Mail::own(SessionMsg::News(News::Idle(timer))));
             self.rest = Some(Timer::of(&due));
         } else if !self.is_at_rest() {
             self.rest = None;
@@ -310,6 +314,10 @@ impl SessionState {
             && self.deferred.is_empty()
             && self.debts.is_empty()
     }
+}
+
+fn idle_limit(awake: usize) -> Duration {
+    if awake > CROWD { IDLE_LIMIT_IN_CROWD } else { IDLE_LIMIT }
 }
 
 /// The turn that goes on where this run stopped.
@@ -341,5 +349,16 @@ impl RunEnd {
             opened: usize::MAX,
             facts: crate::run::message::RunFacts::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_rest_sooner_in_a_crowd() {
+        assert_eq!([1, CROWD].map(idle_limit), [IDLE_LIMIT; 2]);
+        assert_eq!(idle_limit(CROWD + 1), IDLE_LIMIT_IN_CROWD);
     }
 }

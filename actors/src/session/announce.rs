@@ -94,11 +94,6 @@ impl Announcer {
         self.publish(Event::targeted("sessions.changed", &payload, Audience::Sessions).droppable());
     }
 
-    /// The run is over: nobody receives its tool events any more.
-    pub fn forget_run(&self, run_id: &str) {
-        self.send(EventsMsg::ForgetRun(run_id.to_owned()));
-    }
-
     fn lifecycle(&self, run_id: &str, lifecycle: Lifecycle, seq: u64) {
         let event = AgentEvent {
             run_id: run_id.to_owned(),
@@ -111,6 +106,7 @@ impl Announcer {
         self.publish(Event::broadcast("agent", &event));
     }
 
+    /// The last word about a run: from here on nobody receives its tool events.
     fn chat(&self, run_id: &str, state: ChatState, seq: u64) {
         let event = ChatEvent {
             run_id: run_id.to_owned(),
@@ -120,6 +116,7 @@ impl Announcer {
             state,
         };
         self.publish(Event::broadcast("chat", &event));
+        self.send(EventsMsg::ForgetRun(run_id.to_owned()));
     }
 
     fn publish(&self, event: Event) {

@@ -110,6 +110,9 @@ pub enum SessionError {
     /// The queue of the session is full and its rule is to refuse.
     #[error("session queue is full ({0} waiting); try again later")]
     QueueFull(usize),
+    /// So many runs of all sessions wait that no new one is accepted.
+    #[error("too many runs are waiting ({0}); try again later")]
+    LaneFull(usize),
     #[error("{0}")]
     Refused(String),
     #[error("session not found")]

@@ -109,6 +109,9 @@ fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionRep
     match &state.phase {
         Phase::Running(_) => waiting::enqueue(state, me, turn, reply),
         _ if !state.waiting.is_empty() || state.context.is_draining() => waiting::wait(state, me, turn, false, reply),
+        _ if state.context.lanes.main.is_full() => {
+            answer(Some(reply), Err(SessionError::LaneFull(state.context.lanes.main.waiting())));
+        }
         _ => state.begin(me, turn, Some(reply), Vec::new()),
     }
 }

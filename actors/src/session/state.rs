@@ -379,7 +379,6 @@ impl SessionState {
         metrics::run_completed(&turn, &outcome, &end.facts, took);
         self.phase = Phase::Idle;
         self.announcer.run_ended(&turn.run_id, &outcome, started_at, end.facts.seq);
-        self.announcer.forget_run(&turn.run_id);
         let phase = if matches!(outcome, Outcome::Failed { .. }) { "error" } else { "end" };
         self.announce_change(json!({ "phase": phase, "runId": turn.run_id }), false);
         let session_id = self.entry.as_ref().map(|entry| entry.session_id.clone()).unwrap_or_default();

@@ -11,6 +11,7 @@ use super::state::{AdmissionReply, Me, Phase, SessionState, Waiting, answer};
 use super::step;
 use crate::config::settings::QueueMode;
 use crate::run::message::{AbortCause, Outcome, RunMsg, Turn, TurnKind};
+use crate::run::steering::TOLD_MAX;
 use crate::run::stream::now_ms;
 use crate::store::StoreError;
 use crate::store::runs::{RunRecord, RunState};
@@ -26,6 +27,8 @@ pub fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionRe
     }
     let snapshot = state.context.config.load();
     let config = &snapshot.settings.messages.queue;
+    let on_the_way = state.waiting.iter().filter(|waiting| waiting.steer).count();
+    let steerable = running.steered.len() + on_the_way < TOLD_MAX;
     let session_mode = state.entry.as_ref().and_then(|entry| entry.queue_mode.as_deref());
     let mode = queue::mode(None, session_mode, turn.channel.as_deref(), config);
     let rule = QueueRule { mode, cap: config.cap, drop: config.drop };
@@ -34,7 +37,7 @@ pub fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionRe
     let waiting: Vec<QueuedTurn<'_>> =
         state.waiting.iter().zip(&routes).map(|(waiting, route)| queued_turn(&waiting.turn, route)).collect();
     let running = queued_turn(&running.turn, &running_route);
-    let decision = match queue::admit(rule, &running, true, &waiting, &queued_turn(&turn, &route)) {
+    let decision = match queue::admit(rule, &running, steerable, &waiting, &queued_turn(&turn, &route)) {
         // A run that is being ended cannot take anything in.
         Decision::Steer if state.context.is_draining() => Decision::Wait { dropped: Vec::new() },
         Decision::SteerAndWait { dropped } | Decision::Interrupt { dropped } if state.context.is_draining() => {

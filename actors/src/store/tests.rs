@@ -71,3 +71,61 @@ async fn a_stopped_store_has_written_everything_it_took_and_left_a_backup() {
     assert!(matches!(store.write(put("late")).await, Err(StoreError::Restarting)));
     assert!(dir.path().join(open::BACKUP).exists());
 }
+
+/// A job that holds the thread that runs it until the sender is dropped.
+fn holding() -> (std::sync::mpsc::Sender<()>, impl FnOnce(&Connection) -> Result<(), StoreError> + Send) {
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    (release, move |_: &Connection| {
+        let _ = held.recv(); // the sender is gone: that is the release
+        Ok(())
+    })
+}
+
+// The clock is paused: nobody waits for the five seconds that a full queue may hold a caller.
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_refuses_writes_and_reads_and_keeps_what_it_took() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _supervisor) = running(dir.path()).await;
+    let (release, hold) = holding();
+    let held = store.submit(hold).unwrap();
+    let mut taken = Vec::new();
+    let full = loop {
+        match store.submit(|_| Ok(())) {
+            Ok(answer) => taken.push(answer),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, StoreError::Overloaded), "{full}");
+    assert!((QUEUE - 1..=QUEUE + 1).contains(&taken.len()), "{}", taken.len());
+    assert!(matches!(store.write(|_| Ok(())).await, Err(StoreError::Overloaded)));
+    drop(release);
+    held.await.unwrap().unwrap();
+    for answer in taken {
+        answer.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn readers_that_are_all_busy_make_wait_and_then_refuse() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _supervisor) = running(dir.path()).await;
+    let held: Vec<_> = (0..reader::READERS).map(|_| holding()).collect();
+    let mut releases = Vec::new();
+    let mut reads = Vec::new();
+    for (release, hold) in held {
+        releases.push(release);
+        reads.push(Box::pin(store.read(hold)));
+    }
+    for read in &mut reads {
+        assert!(futures::FutureExt::now_or_never(read.as_mut()).is_none());
+    }
+    let mut waiting: Vec<_> = (0..QUEUE + reader::READERS).map(|_| Box::pin(store.read(count))).collect();
+    for read in &mut waiting {
+        let _ = futures::FutureExt::now_or_never(read.as_mut()); // puts it into the queue
+    }
+    assert!(matches!(store.read(count).await, Err(StoreError::Overloaded)));
+    drop(releases);
+    for read in reads {
+        read.await.unwrap();
+    }
+}

@@ -146,6 +146,8 @@ pub struct GroupSpec<K, M> {
     pub child: ChildSpec,
     /// Mails that may wait in front of one child.
     pub mailbox_cap: usize,
+    /// Children at once; beyond it nobody new is started.
+    pub members_max: usize,
     /// How `GetOrStart` starts a child; absent when children bring their own way.
     pub spawn: Option<SpawnFn<K, M>>,
     pub observer: Observer,
@@ -159,6 +161,7 @@ impl<K, M> Clone for GroupSpec<K, M> {
             path: self.path.clone(),
             child: self.child,
             mailbox_cap: self.mailbox_cap,
+            members_max: self.members_max,
             spawn: self.spawn.clone(),
             observer: Arc::clone(&self.observer),
             below: self.below,
@@ -286,6 +289,9 @@ impl<K: Key, M: Send + 'static> GroupState<K, M> {
             }
         }
         let spawn = spawn.ok_or_else(|| format!("{kind} {key} is not running"))?;
+        if !self.members.contains_key(&key) && self.members.len() >= self.args.of.members_max {
+            return Err(format!("there are {} {kind}s already; try again later", self.members.len()));
+        }
         self.members.entry(key.clone()).or_insert_with(|| Member {
             address: Address::new(kind, self.args.of.mailbox_cap),
             spawn: Some(spawn),

@@ -1,10 +1,11 @@
 //! The machine driven by a seeded random world: thousands of histories, what must always hold checked at each step.
 //!
-//! `OPENCLAW_SEED=<n>` replays one seed, `OPENCLAW_SEEDS=<n>` runs that many.
+//! `OPENCLAW_SEED=<n>` replays one, `OPENCLAW_SEEDS=<n>` runs that many.
 
 use std::time::Duration;
 
 use super::*;
+use crate::seeds::each_seed;
 use crate::supervision::life::State;
 use crate::supervision::restart::Backoff;
 
@@ -256,17 +257,7 @@ fn run(seed: u64) {
 
 #[test]
 fn thousands_of_histories_keep_what_a_supervisor_promises() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("OPENCLAW_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("OPENCLAW_SEEDS").unwrap_or(5_000),
-    };
-    for seed in seeds {
-        if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
-            eprintln!("replay with OPENCLAW_SEED={seed}");
-            std::panic::resume_unwind(panic);
-        }
-    }
+    each_seed(5_000, run);
 }
 
 fn machine(strategy: Strategy, specs: &[ChildSpec]) -> (Machine, Instant) {

@@ -239,3 +239,65 @@ impl<M: Send + 'static> Mailbox for Address<M> {
         let _ = self.post(Mail::fault(fault)); // an actor that is gone has failed already
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use ractor::Actor;
+
+    use super::*;
+
+    /// Opens no mail until it is told.
+    struct Reader;
+
+    impl Actor for Reader {
+        type Msg = Mail<RpcReplyPort<u32>>;
+        type State = Arc<Semaphore>;
+        type Arguments = Arc<Semaphore>;
+
+        async fn pre_start(
+            &self,
+            _: ActorRef<Self::Msg>,
+            may_read: Arc<Semaphore>,
+        ) -> Result<Self::State, ActorProcessingErr> {
+            Ok(may_read)
+        }
+
+        async fn handle(
+            &self,
+            _: ActorRef<Self::Msg>,
+            mail: Self::Msg,
+            may_read: &mut Self::State,
+        ) -> Result<(), ActorProcessingErr> {
+            may_read.acquire().await?.forget();
+            if let Some(reply) = mail.open().await? {
+                reply.send(1)?;
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_mailbox_refuses_or_makes_wait_and_loses_nothing() {
+        let may_read = Arc::new(Semaphore::new(0));
+        let (actor, _) = Actor::spawn(None, Reader, Arc::clone(&may_read)).await.unwrap();
+        let address = Address::new("reader", 2);
+        let limit = Duration::from_secs(10);
+        assert_eq!(address.ask(limit, |reply| reply).await, Err(Unavailable::Restarting("reader")));
+        assert_eq!(address.depth(), 0, "what was not delivered keeps no place");
+        address.publish(actor.clone());
+        let mut first = Box::pin(address.ask(limit, |reply| reply));
+        let mut second = Box::pin(address.ask(limit, |reply| reply));
+        assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
+        assert_eq!(address.ask(limit, |reply| reply).await, Err(Unavailable::Overloaded("reader")));
+        let (port, answer) = ractor::concurrency::oneshot();
+        let mut patient = Box::pin(address.send(port.into()));
+        assert!(patient.as_mut().now_or_never().is_none(), "whoever may wait, waits for a place");
+        may_read.add_permits(3);
+        assert_eq!((first.await, second.await), (Ok(1), Ok(1)));
+        patient.await.unwrap();
+        assert_eq!(answer.await, Ok(1));
+        assert_eq!(address.depth(), 0);
+        actor.stop(None);
+    }
+}

@@ -116,6 +116,12 @@ impl TaskSet {
         self.tasks.spawn(guarded(name, future, |_| {}).instrument(Span::current()));
     }
 
+    /// Tasks that have not ended.
+    pub fn running(&mut self) -> usize {
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.len()
+    }
+
     /// Tasks that have not been forgotten yet.
     pub fn len(&self) -> usize {
         self.tasks.len()

@@ -58,6 +58,8 @@ const CORE: Intensity = Intensity::new(3, MINUTE);
 const SESSIONS: &str = "agents/sessions";
 /// Mails that may wait in front of one session.
 const SESSION_MAILBOX: usize = 256;
+/// Sessions that are awake at once. In a crowd they rest sooner (`session/actor.rs`), so this many means real work.
+const SESSIONS_MAX: usize = 10_000;
 
 /// What the tree is made of.
 pub struct TreeArgs {
@@ -170,6 +172,7 @@ fn sessions(context: &Arc<Context>, observer: &Observer) -> Child {
         path: SESSIONS.to_owned(),
         child: member_spec("session", Restart::Transient),
         mailbox_cap: SESSION_MAILBOX,
+        members_max: SESSIONS_MAX,
         spawn: Some(spawn),
         observer: Arc::clone(observer),
         below: None,

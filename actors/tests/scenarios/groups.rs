@@ -48,6 +48,7 @@ async fn group() -> (Group<String, Msg>, ActorRef<Mail<SupervisorMsg>>) {
         path: "fragiles".into(),
         child: member_spec("fragile", Restart::Transient),
         mailbox_cap: 8,
+        members_max: 3,
         spawn: Some(spawn),
         observer: log_only(),
     };
@@ -102,4 +103,19 @@ async fn failures_far_apart_are_forgiven() {
         assert!(is_alive(&failing).await);
         sleep(WINDOW / 3).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_group_starts_nobody_new_until_somebody_has_gone() {
+    let (group, _root) = group().await;
+    for name in ["a", "b", "c"] {
+        group.get_or_start(name.into()).await.unwrap();
+    }
+    let refused = group.get_or_start("d".into()).await.unwrap_err();
+    assert_eq!(refused, "there are 3 fragiles already; try again later");
+    let there = group.get_or_start("a".into()).await.unwrap();
+    assert!(is_alive(&there).await);
+    there.current().unwrap().stop(None);
+    sleep(Duration::from_millis(10)).await;
+    assert!(is_alive(&group.get_or_start("d".into()).await.unwrap()).await);
 }

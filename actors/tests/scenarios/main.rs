@@ -11,6 +11,7 @@ mod full_disk;
 mod groups;
 mod lanes;
 mod model;
+mod overload;
 mod queue_modes;
 mod restarts;
 mod stopping;

@@ -1,6 +1,7 @@
 //! What a session does with messages that find it busy, by queue mode.
 
 use openclaw_actors::run::message::{AbortCause, Outcome};
+use openclaw_actors::run::steering::TOLD_MAX;
 use openclaw_actors::session::Admission;
 use serde_json::json;
 
@@ -22,6 +23,21 @@ async fn steer_shows_the_live_run_the_message_and_answers_both_together() {
     assert!(answer.contains("hold:a") && answer.ends_with("by the way"), "{answer}");
     assert_eq!(world.model.asked().len(), 2);
     assert_eq!(world.transcript(MAIN).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_run_that_was_told_enough_leaves_further_messages_in_the_queue() {
+    let world = world("steer").await;
+    let live = world.hold(MAIN, "a").await;
+    for number in 0..TOLD_MAX {
+        let (_, admission) = world.submit(MAIN, chat(&format!("and {number}"))).await;
+        assert_eq!(admission.unwrap(), Admission::Steered);
+    }
+    let (further, admission) = world.submit(MAIN, chat("one more")).await;
+    assert_eq!(admission.unwrap(), Admission::Queued { ahead: 0 });
+    world.model.release("a");
+    completed(&live).await;
+    assert!(completed(&further).await.ends_with("one more"));
 }
 
 #[tokio::test]

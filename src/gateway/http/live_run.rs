@@ -110,8 +110,7 @@ impl LiveRun {
         let Some((conn, outbox)) = self.listener.take() else { return (None, true) };
         let events = &self.services.context.events;
         let flushed = events.ask(ASK_LIMIT, EventsMsg::Flush).await;
-        unsubscribe(&self.services, conn);
-        outbox.close(1000, "");
+        unsubscribe(&self.services, conn, &outbox);
         let mut text = None;
         while let Taken::Frames(frames) = outbox.take().await {
             text = latest_text(&frames, &self.run_id).or(text);
@@ -122,8 +121,8 @@ impl LiveRun {
 
 impl Drop for LiveRun {
     fn drop(&mut self) {
-        if let Some((conn, _)) = self.listener.take() {
-            unsubscribe(&self.services, conn);
+        if let Some((conn, outbox)) = self.listener.take() {
+            unsubscribe(&self.services, conn, &outbox);
         }
         if !self.sent || self.over {
             return;
@@ -142,8 +141,9 @@ impl Drop for LiveRun {
     }
 }
 
-/// A hub that does not take this has lost the subscription already, or drops it when the outbox is full.
-fn unsubscribe(services: &Services, conn: ConnId) {
+/// A hub that does not take this has lost the subscription already, or forgets it with the next event.
+fn unsubscribe(services: &Services, conn: ConnId, outbox: &Outbox) {
+    outbox.close(1000, "");
     if let Err(error) = services.context.events.try_send(EventsMsg::Unsubscribe(conn)) {
         tracing::debug!(%error, "a listener could not be unsubscribed");
     }

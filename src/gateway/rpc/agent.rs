@@ -51,11 +51,17 @@ async fn agent(call: Call) -> Result<Reply, ErrorShape> {
         }
         Ok(Submitted::Repeated(ticket)) => {
             let ended = ticket.ended.borrow().clone();
+            if ended.is_some() {
+                run_events::forget(&call, &run_id).await;
+            }
             return ended
                 .map_or_else(|| accepted(ticket.accepted_at), |ended| run_result::final_reply(&run_id, &ended));
         }
         Ok(Submitted::Admitted { admission: Admission::Known(record), .. }) => {
             let ended = run_end::recorded(&record);
+            if ended.is_some() {
+                run_events::forget(&call, &run_id).await;
+            }
             return ended
                 .map_or_else(|| accepted(record.accepted_at), |ended| run_result::final_reply(&run_id, &ended));
         }

@@ -32,8 +32,13 @@ impl ControlBudget {
 
     fn spend_at(&self, method: &str, caller: &str, now: Instant) -> Result<(), ErrorShape> {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if windows.len() >= CALLERS_MAX {
+        if windows.len() >= CALLERS_MAX && !windows.contains_key(caller) {
             windows.retain(|_, (start, _)| now.duration_since(*start) < WINDOW);
+            if windows.len() >= CALLERS_MAX
+                && let Some(oldest) = windows.iter().min_by_key(|(_, (start, _))| *start).map(|(key, _)| key.clone())
+            {
+                windows.remove(&oldest);
+            }
         }
         let (start, calls) = windows.entry(caller.to_owned()).or_insert((now, 0));
         if now.duration_since(*start) >= WINDOW {
@@ -75,5 +80,21 @@ mod tests {
         assert_eq!((error.retryable, error.retry_after_ms), (Some(true), Some(55_970)));
         budget.spend_at("config.patch", "b", start).unwrap();
         budget.spend_at("config.patch", "a", start + WINDOW).unwrap();
+    }
+
+    #[test]
+    fn a_crowd_of_callers_pushes_out_the_oldest_and_never_grows() {
+        let budget = ControlBudget::default();
+        let start = Instant::now();
+        let at = |number: usize| start + Duration::from_micros(number as u64);
+        for number in 0..CALLERS_MAX {
+            budget.spend_at("config.patch", &number.to_string(), at(number)).unwrap();
+        }
+        for _ in 0..CALLS {
+            budget.spend_at("config.patch", "late", at(CALLERS_MAX)).unwrap();
+        }
+        let windows = budget.windows.lock().unwrap();
+        assert_eq!(windows.len(), CALLERS_MAX);
+        assert!(!windows.contains_key("0") && windows.contains_key("1") && windows.contains_key("late"));
     }
 }

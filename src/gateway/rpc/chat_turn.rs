@@ -33,10 +33,19 @@ pub async fn send(call: &Call, key: &SessionKey, turn: Turn) -> Result<Sent, Err
         }
         Ok(Submitted::Repeated(ticket)) => {
             let ended = ticket.ended.borrow().clone();
+            if ended.is_some() {
+                run_events::forget(call, &run_id).await;
+            }
             repeated(run_id, ended.as_deref())
         }
         Ok(Submitted::Admitted { admission, .. }) => match admission {
-            Admission::Known(record) => repeated(run_id, run_end::recorded(&record).as_ref()),
+            Admission::Known(record) => {
+                let ended = run_end::recorded(&record);
+                if ended.is_some() {
+                    run_events::forget(call, &run_id).await;
+                }
+                repeated(run_id, ended.as_ref())
+            }
             Admission::InFlight(live) => {
                 run_events::forget(call, &run_id).await;
                 run_events::join(call, &live).await;

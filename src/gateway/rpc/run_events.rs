@@ -1,10 +1,10 @@
 //! Who receives the tool events of a run, and who follows sessions. The hub forgets what concerns a closed connection.
 
-use openclaw_actors::events::{ConnId, EventsMsg};
+use openclaw_actors::events::{ConnId, EventsMsg, FOLLOWED_MAX};
 use openclaw_actors::protocol::ErrorShape;
 
 use super::call::Call;
-use crate::gateway::services::unavailable;
+use crate::gateway::services::{ASK_LIMIT, unavailable};
 
 /// The caller starts or joins a run; asked for before the run starts, so that no event is missed.
 pub async fn join(call: &Call, run_id: &str) {
@@ -18,6 +18,19 @@ pub async fn forget(call: &Call, run_id: &str) {
     if call.client.tool_events {
         send(call, EventsMsg::ForgetRun(run_id.to_owned())).await;
     }
+}
+
+/// Follows the messages of one session, or no longer.
+pub async fn follow_messages(call: &Call, key: &str, on: bool) -> Result<(), ErrorShape> {
+    let (conn, key) = (call.client.conn.clone(), key.to_owned());
+    let events = &call.services.context.events;
+    let follows = events.ask(ASK_LIMIT, |reply| EventsMsg::FollowMessages(conn, key, on, reply)).await;
+    if follows.map_err(unavailable)? {
+        return Ok(());
+    }
+    Err(ErrorShape::invalid(format!(
+        "this connection follows {FOLLOWED_MAX} sessions already; unsubscribe from some, or follow all with sessions.subscribe"
+    )))
 }
 
 /// Changes what the caller follows.

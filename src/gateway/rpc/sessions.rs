@@ -203,8 +203,7 @@ async fn follow(call: Call, on: bool) -> Result<Reply, ErrorShape> {
 async fn follow_messages(call: Call, on: bool) -> Result<Reply, ErrorShape> {
     let request: SessionsMessages = call.params()?;
     let key = call.services.key(call.method, &request.key)?;
-    let followed = key.as_str().to_owned();
-    run_events::follow(&call, |conn| EventsMsg::FollowMessages(conn, followed, on)).await?;
+    run_events::follow_messages(&call, key.as_str(), on).await?;
     Reply::of(&Subscribed { subscribed: on, key: Some(key.as_str().to_owned()) })
 }
 

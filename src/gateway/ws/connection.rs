@@ -30,6 +30,7 @@ pub fn group_spec(observer: Observer) -> GroupSpec<ConnId, ConnectionMsg> {
         path: "front/connections".into(),
         child: member_spec("connection", Restart::Temporary).shutdown(Duration::from_secs(2)),
         mailbox_cap: 8,
+        members_max: usize::MAX, // counted before: `gateway.maxConnections`, and the places of those not yet known
         spawn: None,
         observer,
     }

@@ -58,9 +58,10 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         self.services.clients.remove(&self.client.conn);
+        self.outbox.close(1000, ""); // nobody takes from it any more, and the hub sees that
         let left = EventsMsg::Unsubscribe(self.client.conn.clone());
         if let Err(error) = self.services.context.events.try_send(left) {
-            tracing::debug!(%error, "the hub forgets the connection when its outbox is full or it restarts");
+            tracing::debug!(%error, "the hub forgets the connection with the next event");
         }
         if let Some(key) = self.presence.take()
             && let Err(error) = self.services.presence.try_send(PresenceMsg::Left { key, ts: now_ms() })
