@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod model;
 pub mod presence;
 pub mod protocol;
+pub mod restart;
 pub mod run;
 pub mod session;
 pub mod store;

@@ -18,6 +18,7 @@ use openclaw_actors::logs::LogHandle;
 use openclaw_actors::model::http::HttpClients;
 use openclaw_actors::model::local;
 use openclaw_actors::presence::{Presence, PresenceArgs, PresenceEntry, Versions};
+use openclaw_actors::restart::Restarts;
 use openclaw_actors::run::context::{Context, Lanes};
 use openclaw_actors::run::directory::Directory;
 use openclaw_actors::run::lane::Lane;
@@ -159,6 +160,7 @@ pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
         config: config.clone(),
         overview: Overview::new(events.clone(), directory.clone()),
         draining: AtomicBool::new(false),
+        restarts: Restarts::default(),
         safe_mode: SafeMode::default(),
         disk: Disk::default(),
         events,

@@ -14,6 +14,7 @@ mod lock;
 mod logging;
 mod metrics;
 pub mod offline;
+mod restart_note;
 mod rpc;
 mod service_manager;
 mod services;
@@ -29,6 +30,7 @@ use openclaw_actors::run::context::key_rules;
 use crate::cli::gateway::run::RunOptions;
 use crate::cli::{Exit, Failure, Outcome};
 use crate::client::run_file::{RunFile, process_start_time};
+use restart_note::RestartNote;
 
 /// Version of the product.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -81,7 +83,7 @@ fn start_again(program: std::io::Result<std::path::PathBuf>) -> Failure {
 }
 
 async fn live(options: RunOptions) -> Result<End, Failure> {
-    let owner = lock::Owner::this(&options.paths, options.listen.port);
+    let owner = lock::this(&options.paths, options.listen.port);
     let _lock = match lock::acquire(&options.paths.state_dir, &owner) {
         Ok(lock) => lock,
         Err(held @ lock::LockError::Held { .. }) => {
@@ -100,8 +102,13 @@ async fn live(options: RunOptions) -> Result<End, Failure> {
     let made_up = boot::made_up_token(&options);
     let note = leave_note(&options.paths.state_dir, port, made_up.clone())?;
     let (boots, crashes) = boots::Boots::note(&options.paths.state_dir);
+    let came_from = RestartNote::take(&options.paths.state_dir);
     let mut gateway = boot::start(options, made_up, sockets, log.handle().clone(), crashes).await?;
     tracing::info!(target: "gateway", "ready");
+    if let Some(note) = came_from {
+        tracing::info!(target: "gateway", reason = note.reason, "back online after a restart");
+        gateway.services.context.restarts.came_out_of_one(note.ago());
+    }
     service_manager::ready();
     let watchdog = service_manager::watchdog(&gateway.services);
     let reason = stop::wait(&mut signals, &gateway.services, &mut gateway.tree).await;

@@ -22,6 +22,7 @@ use crate::events::Events;
 use crate::model::provider::ToolSpec;
 use crate::protocol::agent::PromptMode;
 use crate::protocol::session::{SessionDefaults, ThinkingOption};
+use crate::restart::Restarts;
 use crate::session::reset::{self, ResetRule};
 use crate::session::thinking::COMMON_LEVELS;
 use crate::session::{AgentId, KeyRules, SessionEntry, SessionKey, Sessions};
@@ -48,6 +49,7 @@ pub struct Context {
     pub overview: Overview,
     /// The gateway goes down: nothing new begins, what is accepted waits for the next start.
     pub draining: AtomicBool,
+    pub restarts: Restarts,
     pub safe_mode: SafeMode,
     pub disk: Disk,
     pub lanes: Lanes,

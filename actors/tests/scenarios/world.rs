@@ -12,6 +12,7 @@ use openclaw_actors::devices::{self, Devices, DevicesArgs};
 use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Entitlement, Events, EventsMsg, Outbox, Subscriber};
 use openclaw_actors::presence::{Presence, PresenceArgs, PresenceEntry};
+use openclaw_actors::restart::Restarts;
 use openclaw_actors::run::context::{Context, Lanes};
 use openclaw_actors::run::directory::{Directory, Ticket};
 use openclaw_actors::run::lane::Lane;
@@ -61,6 +62,7 @@ impl World {
         let context = Arc::new(Context {
             overview: Overview::new(events.clone(), directory.clone()),
             draining: AtomicBool::new(false),
+            restarts: Restarts::default(),
             safe_mode: SafeMode::default(),
             disk: Disk::default(),
             store: Store::new(&paths.state_dir),

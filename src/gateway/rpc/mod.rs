@@ -25,6 +25,7 @@ mod inbox;
 mod logs;
 mod metrics;
 mod models;
+mod restart;
 pub mod run_end;
 mod run_events;
 mod run_result;
@@ -74,6 +75,7 @@ impl Method {
 /// Every family's table, in the order in which `hello-ok` lists them.
 const FAMILIES: &[&[Method]] = &[
     system::METHODS,
+    restart::METHODS,
     status::METHODS,
     tree::METHODS,
     logs::METHODS,
