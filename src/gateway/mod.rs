@@ -71,12 +71,18 @@ pub enum End {
     Restart,
 }
 
+/// Flags that mean one start only: a restart must not move the state away again, nor end anybody.
+const ONCE: [&str; 2] = ["--reset", "--force"];
+
 /// Puts a new process of the same program, with the same arguments, in the place of this one. Returns only why not.
 #[allow(clippy::disallowed_methods, reason = "nothing is left that could own a process")]
 fn start_again(program: std::io::Result<std::path::PathBuf>) -> Failure {
     use std::os::unix::process::CommandExt;
     let error = match program {
-        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
+        Ok(program) => {
+            let args = std::env::args_os().skip(1).filter(|arg| !ONCE.iter().any(|once| arg == once));
+            std::process::Command::new(program).args(args).exec()
+        }
         Err(error) => error,
     };
     Failure::error(format!("the gateway could not be started again: {error}"))

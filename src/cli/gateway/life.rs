@@ -105,7 +105,8 @@ pub async fn back(state_dir: &Path, before: &LockOwner, limit: Duration) -> Opti
     found.filter(|_| ready)
 }
 
-async fn until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+/// Looks again and again. Returns whether it held in time.
+pub async fn until(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
     loop {
         if holds() {

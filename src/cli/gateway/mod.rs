@@ -6,6 +6,7 @@ mod call;
 pub mod check;
 mod dev;
 pub mod flags;
+mod force;
 mod health;
 mod life;
 pub mod probe;

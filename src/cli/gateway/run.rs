@@ -14,6 +14,7 @@ use openclaw_actors::config::{Issue, IssueCode, Snapshot};
 use super::check::{self, ConfigState, Credentials, Facts, Listen};
 use super::dev;
 use super::flags::{self, RunArgs, RunFlags};
+use super::force;
 use crate::cli::Hooks;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -49,6 +50,9 @@ pub struct RunOptions {
 
 pub fn run(args: &RunArgs, context: &Context, hooks: &Hooks) -> Outcome {
     let options = prepare(args, context)?;
+    if args.force {
+        force::free(context, &options.listen)?;
+    }
     (hooks.serve)(options)
 }
 
