@@ -35,6 +35,15 @@ pub fn bind(listen: &Listen) -> Result<Sockets, Failure> {
     Ok(Sockets { port, bound })
 }
 
+/// Why these addresses could not be bound, while this process holds `own`. Nothing stays open.
+pub fn refusal(listen: &Listen, own: u16) -> Option<String> {
+    let host = *listen.hosts.first()?;
+    // our own port is taken by ourselves: then only the address is tried
+    let port = if listen.port == own { 0 } else { listen.port };
+    let error = open(host, port).err()?;
+    Some(format!("cannot listen on {}: {error}", SocketAddr::new(host, listen.port)))
+}
+
 fn open(host: IpAddr, port: u16) -> std::io::Result<TcpListener> {
     let socket = TcpListener::bind(SocketAddr::new(host, port))?;
     socket.set_nonblocking(true)?;

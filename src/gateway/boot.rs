@@ -41,6 +41,7 @@ use super::boots;
 use super::health::Health;
 use super::listener;
 use super::logging::{self, RunOptionsForLogs};
+use super::next_start::NextStart;
 use super::rpc::ControlBudget;
 use super::services::Services;
 use super::ws::client::{AUTH_CHANGED, Clients, PREAUTH_PER_IP, PreauthPlaces};
@@ -139,6 +140,7 @@ fn services(options: &RunOptions, auth: Auth, log: LogHandle) -> Arc<Services> {
         clients: Clients::default(),
         connections,
         control_budget: ControlBudget::default(),
+        next_start: Arc::new(NextStart::after(options)),
         config_status: SharedReloadStatus::default(),
         reload: Arc::default(),
         log,
@@ -217,6 +219,7 @@ fn front(services: &Arc<Services>, sockets: Sockets) -> Vec<Child> {
 }
 
 fn config_args(options: &RunOptions, services: &Arc<Services>) -> ConfigArgs {
+    let next_start = Arc::clone(&services.next_start);
     ConfigArgs {
         handle: services.config.clone(),
         paths: options.paths.clone(),
@@ -226,6 +229,8 @@ fn config_args(options: &RunOptions, services: &Arc<Services>) -> ConfigArgs {
         status: Arc::clone(&services.config_status),
         reload: Arc::clone(&services.reload),
         apply: apply(options, services),
+        refusal: Arc::new(move |snapshot| next_start.refusal(snapshot)),
+        restarts: services.context.restarts.clone(),
     }
 }
 

@@ -13,6 +13,7 @@ mod listener;
 mod lock;
 mod logging;
 mod metrics;
+mod next_start;
 pub mod offline;
 mod restart_note;
 mod rpc;

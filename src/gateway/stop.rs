@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use openclaw_actors::events::{Event, EventsMsg};
-use openclaw_actors::restart::{Drain, Order};
+use openclaw_actors::restart::{Cause, Drain, Order};
 use openclaw_actors::run::message::AbortCause;
 use openclaw_actors::session::SessionMsg;
 use openclaw_actors::tree::Tree;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::restart_note::RestartNote;
 use super::services::Services;
-use super::{End, service_manager};
+use super::{End, next_start, service_manager};
 use crate::cli::Failure;
 
 /// How long running turns may go on after SIGTERM. A restart waits for `gateway.reload.deferralTimeoutMs`.
@@ -90,10 +90,10 @@ pub async fn wait(signals: &mut Signals, services: &Services, tree: &mut Tree) -
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
-            order = services.context.restarts.due() => {
-                tracing::info!(target: "gateway", "restarting: {}", order.reason);
-                return Reason::Restart(order);
-            }
+            order = services.context.restarts.due() => match may_restart(services, order).await {
+                Some(reason) => return reason,
+                None => continue,
+            },
             () = tree.ended() => return Reason::TreeEnded,
         };
         match asked {
@@ -108,12 +108,33 @@ pub async fn wait(signals: &mut Signals, services: &Services, tree: &mut Tree) -
                 services.reload.notify_one();
             }
             Asked::Restart if services.config.load().settings.commands.restart => {
-                tracing::info!(target: "gateway", "signal SIGUSR1 received; restarting");
-                return Reason::Restart(Order { reason: "SIGUSR1".into(), drain: Drain::Configured });
+                tracing::info!(target: "gateway", "signal SIGUSR1 received");
+                let order = Order { cause: Cause::Operator, reason: "SIGUSR1".into(), drain: Drain::Configured };
+                if let Some(reason) = may_restart(services, order).await {
+                    return reason;
+                }
             }
             Asked::Restart => {
                 tracing::warn!(target: "gateway", "signal SIGUSR1 ignored: commands.restart is false");
             }
+        }
+    }
+}
+
+/// No gateway goes down for a restart after which none would come up.
+async fn may_restart(services: &Services, order: Order) -> Option<Reason> {
+    match next_start::check(services).await {
+        Ok(()) => {
+            tracing::info!(target: "gateway", "restarting: {}", order.reason);
+            Some(Reason::Restart(order))
+        }
+        Err(refusal) => {
+            services.context.restarts.abandon();
+            tracing::error!(
+                target: "gateway", reason = order.reason,
+                "no restart: the gateway would not start again: {refusal}"
+            );
+            None
         }
     }
 }
@@ -191,6 +212,9 @@ async fn orderly(services: &Services, restart: bool, limit: Option<Duration>) {
         tracing::warn!(%error, "clients could not be told of the stop");
     }
     drain(services, limit).await;
+    if restart {
+        next_start::wait(services).await;
+    }
     let flushed = services.context.events.ask(GOODBYE_LIMIT, EventsMsg::Flush).await;
     if let Err(error) = flushed {
         tracing::warn!(%error, "clients may not have been told how their turns ended");

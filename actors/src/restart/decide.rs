@@ -15,9 +15,19 @@ pub enum Drain {
     Limit(Option<Duration>),
 }
 
+/// Who wants a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A person, whose word stands.
+    Operator,
+    /// A changed configuration; an edit can take it back.
+    Config,
+}
+
 /// A restart that somebody wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    pub cause: Cause,
     /// For the log and for whoever asks; the one of the first request stays.
     pub reason: String,
     pub drain: Drain,
@@ -68,6 +78,9 @@ pub fn place(phase: Phase, request: Request, last: Option<Instant>, now: Instant
             if request.drain == Drain::Skip {
                 order.drain = Drain::Skip;
             }
+            if request.cause == Cause::Operator {
+                order.cause = Cause::Operator;
+            }
             (Phase::Ordered { order, due }, joined(due.saturating_duration_since(now)))
         }
         Phase::Idle => {
@@ -78,6 +91,14 @@ pub fn place(phase: Phase, request: Request, last: Option<Instant>, now: Instant
     }
 }
 
+/// The phase after whoever asked for this cause no longer wants it.
+pub fn withdraw(phase: Phase, cause: Cause) -> Phase {
+    match phase {
+        Phase::Ordered { order, .. } if order.cause == cause => Phase::Idle,
+        phase => phase,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,7 +106,7 @@ mod tests {
     const TIMING: Timing = Timing { delay: Duration::from_millis(100), apart: Duration::from_secs(30) };
 
     fn request(reason: &str, drain: Drain) -> Request {
-        Request { reason: reason.into(), drain }
+        Request { cause: Cause::Config, reason: reason.into(), drain }
     }
 
     #[tokio::test(start_paused = true)]
@@ -100,6 +121,19 @@ mod tests {
         assert_eq!(phase, Phase::Ordered { order: request("a", Drain::Configured), due });
         let (phase, _) = place(phase, request("c", Drain::Skip), None, later, TIMING);
         assert_eq!(phase, Phase::Ordered { order: request("a", Drain::Skip), due });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cause_takes_back_only_what_nobody_else_wants() {
+        let now = Instant::now();
+        let (ordered, _) = place(Phase::Idle, request("a", Drain::Configured), None, now, TIMING);
+        assert_eq!(withdraw(ordered.clone(), Cause::Config), Phase::Idle);
+        assert_eq!(withdraw(ordered.clone(), Cause::Operator), ordered);
+        let asked = Request { cause: Cause::Operator, ..request("b", Drain::Configured) };
+        let (joined, _) = place(ordered, asked, None, now, TIMING);
+        assert_eq!(withdraw(joined.clone(), Cause::Config), joined);
+        let under_way = Phase::UnderWay { hurry: false };
+        assert_eq!(withdraw(under_way.clone(), Cause::Config), under_way);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::decide::{self, Answer, Drain, Order, Phase, Request, Timing};
+use super::decide::{self, Answer, Cause, Drain, Order, Phase, Request, Timing};
 
 /// Source: operations specification §5; the delay is ours: it lets the answer to the request go out first.
 const TIMING: Timing = Timing { delay: Duration::from_millis(100), apart: Duration::from_secs(30) };
@@ -80,6 +80,11 @@ impl Restarts {
         matches!(self.desk.borrow().phase, Phase::UnderWay { .. })
     }
 
+    /// What was asked for in this cause is not wanted any more.
+    pub fn withdraw(&self, cause: Cause) {
+        self.desk.send_modify(|desk| desk.phase = decide::withdraw(std::mem::take(&mut desk.phase), cause));
+    }
+
     /// The restart is not made.
     pub fn abandon(&self) {
         self.desk.send_modify(|desk| desk.phase = Phase::Idle);
@@ -109,21 +114,22 @@ mod tests {
         let restarts = Restarts::default();
         restarts.came_out_of_one(Duration::from_secs(10));
         let begun = Instant::now();
-        restarts.request(Request { reason: "a".into(), drain: Drain::Configured });
+        restarts.request(Request { cause: Cause::Operator, reason: "a".into(), drain: Drain::Configured });
         let order = restarts.due().await;
         assert_eq!(order.reason, "a");
         assert!(begun.elapsed() >= Duration::from_secs(20), "{:?}", begun.elapsed());
         restarts.begin(order.drain);
         let again = tokio::time::timeout(Duration::from_secs(100), restarts.due()).await;
         assert!(again.is_err(), "it is under way");
-        restarts.request(Request { reason: "b".into(), drain: Drain::Skip });
+        restarts.request(Request { cause: Cause::Operator, reason: "b".into(), drain: Drain::Skip });
         restarts.hurried().await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_abandoned_can_be_ordered_again() {
         let restarts = Restarts::default();
-        let request = |reason: &str| Request { reason: reason.into(), drain: Drain::Configured };
+        let request =
+            |reason: &str| Request { cause: Cause::Operator, reason: reason.into(), drain: Drain::Configured };
         restarts.request(request("a"));
         restarts.abandon();
         assert!(!restarts.request(request("b")).coalesced);

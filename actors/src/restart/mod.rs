@@ -6,5 +6,5 @@
 mod decide;
 mod handle;
 
-pub use decide::{Answer, Drain, Order, Request, Timing};
+pub use decide::{Answer, Cause, Drain, Order, Request, Timing};
 pub use handle::Restarts;

@@ -89,6 +89,8 @@ impl World {
                 status: Arc::default(),
                 reload: Arc::default(),
                 apply: Arc::new(|_| {}),
+                refusal: Arc::new(|_| None),
+                restarts: context.restarts.clone(),
             },
             presence: Presence::new("presence", 64),
             presence_args: PresenceArgs {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use openclaw_actors::protocol::ErrorShape;
 use openclaw_actors::protocol::params::{self, Params};
 use openclaw_actors::protocol::scope::Scope;
-use openclaw_actors::restart::{Answer, Drain, Request};
+use openclaw_actors::restart::{Answer, Cause, Drain, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Access, Call, Method, Reply};
 use crate::gateway::services::Services;
-use crate::gateway::{service_manager, stop};
+use crate::gateway::{next_start, service_manager, stop};
 
 /// Characters of a reason that are kept.
 const REASON_CHARS: usize = 200;
@@ -67,8 +67,12 @@ async fn request(call: Call) -> Result<Reply, ErrorShape> {
     if services.draining() && !services.context.restarts.is_under_way() {
         return Err(ErrorShape::unavailable("the gateway is stopping"));
     }
+    if let Err(refusal) = next_start::check(services).await {
+        return Err(ErrorShape::unavailable(format!("the gateway would not start again: {refusal}")));
+    }
     let load = Load::of(services);
-    let answer = services.context.restarts.request(Request { reason: reason.clone(), drain });
+    let request = Request { cause: Cause::Operator, reason: reason.clone(), drain };
+    let answer = services.context.restarts.request(request);
     tracing::info!(target: "gateway", reason, client = %call.client.client_id, coalesced = answer.coalesced, "restart requested");
     let limit = stop::restart_limit(services, drain);
     Ok(Reply::Value(json!({
