@@ -12,6 +12,7 @@ pub mod fault;
 pub mod files;
 pub mod health;
 pub mod logs;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod presence;

@@ -15,6 +15,7 @@ use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Events};
 use openclaw_actors::health::{self, Cache, HealthArgs};
 use openclaw_actors::logs::LogHandle;
+use openclaw_actors::memory::Pressure;
 use openclaw_actors::model::http::HttpClients;
 use openclaw_actors::model::local;
 use openclaw_actors::presence::{Presence, PresenceArgs, PresenceEntry, Versions};
@@ -165,6 +166,7 @@ pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
         restarts: Restarts::default(),
         safe_mode: SafeMode::default(),
         disk: Disk::default(),
+        pressure: Pressure::default(),
         events,
         sessions: Sessions::new("sessions"),
         directory,

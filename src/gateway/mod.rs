@@ -114,7 +114,7 @@ async fn live(options: RunOptions) -> Result<End, Failure> {
     tracing::info!(target: "gateway", "ready");
     if let Some(note) = came_from {
         tracing::info!(target: "gateway", reason = note.reason, "back online after a restart");
-        gateway.services.context.restarts.came_out_of_one(note.ago());
+        gateway.services.context.restarts.came_out_of_one(note.ago(), note.for_memory_ago());
     }
     service_manager::ready();
     let watchdog = service_manager::watchdog(&gateway.services);

@@ -17,11 +17,17 @@ pub struct RestartNote {
     pub reason: String,
     /// Milliseconds since the epoch.
     pub at: i64,
+    /// The same of the last restart that memory was the cause of.
+    #[serde(default)]
+    pub for_memory_at: Option<i64>,
 }
 
 impl RestartNote {
-    pub fn now(reason: String) -> Self {
-        Self { reason, at: now_ms() }
+    /// `for_memory`: how long ago memory was the cause of a restart.
+    pub fn now(reason: String, for_memory: Option<Duration>) -> Self {
+        let at = now_ms();
+        let before = |ago: Duration| at.saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX));
+        Self { reason, at, for_memory_at: for_memory.map(before) }
     }
 
     /// Leaves the note. Without it the next restart may come too early, which is no reason to make none.
@@ -45,10 +51,19 @@ impl RestartNote {
         serde_json::from_str(&text).ok()
     }
 
-    /// How long ago that was. A clock that went back counts as no time at all.
+    /// How long ago that was.
     pub fn ago(&self) -> Duration {
-        Duration::from_millis(u64::try_from(now_ms().saturating_sub(self.at)).unwrap_or(0))
+        since(self.at)
     }
+
+    pub fn for_memory_ago(&self) -> Option<Duration> {
+        self.for_memory_at.map(since)
+    }
+}
+
+/// A clock that went back counts as no time at all.
+fn since(at: i64) -> Duration {
+    Duration::from_millis(u64::try_from(now_ms().saturating_sub(at)).unwrap_or(0))
 }
 
 fn path(state_dir: &Path) -> PathBuf {
@@ -62,11 +77,12 @@ mod tests {
     #[test]
     fn a_note_is_read_once() {
         let dir = tempfile::tempdir().unwrap();
-        let note = RestartNote::now("config".into());
+        let note = RestartNote::now("config".into(), Some(Duration::from_secs(60)));
+        assert!(note.for_memory_ago().unwrap() >= Duration::from_secs(60));
         note.leave(dir.path());
         assert_eq!(RestartNote::take(dir.path()), Some(note));
         assert_eq!(RestartNote::take(dir.path()), None);
-        let future = RestartNote { reason: String::new(), at: now_ms() + 60_000 };
+        let future = RestartNote { reason: String::new(), at: now_ms() + 60_000, for_memory_at: None };
         assert_eq!(future.ago(), Duration::ZERO);
     }
 }

@@ -169,7 +169,7 @@ pub async fn stop(services: &Arc<Services>, tree: Tree, signals: &mut Signals, r
     tracing::info!(target: "gateway", "shutdown completed cleanly in {}ms", since.elapsed().as_millis());
     Ok(match order {
         Some(order) if !told_to_stop => {
-            RestartNote::now(order.reason).leave(&services.state_dir);
+            RestartNote::now(order.reason, services.context.restarts.last_for_memory()).leave(&services.state_dir);
             End::Restart
         }
         _ => End::Done,

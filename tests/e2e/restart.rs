@@ -105,3 +105,45 @@ fn a_stop_ends_the_gateway_and_a_second_one_finds_nothing() {
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("--skip-deferral requires --safe"), "{}", refused.stderr);
 }
+
+/// The limits are those of a gateway that is much too big for them.
+#[tokio::test]
+async fn too_much_memory_lets_idle_sessions_rest_and_restarts_once() {
+    let fake = FakeProvider::start();
+    let mut gateway = Gateway::prepare(binary(), &fake.base_url(), |config| {
+        config.set("diagnostics.memory", json!({ "softLimitMb": 1, "hardLimitMb": 100_000 }))
+    });
+    gateway.place_mut().environment.push(("OPENCLAW_TEST_MEMORY_MS".into(), "200".into()));
+    gateway.launch();
+    let mut world = World { gateway, fake };
+    let mut client = world.client().await;
+    assert_eq!(say(&mut client, "main", "hi").await, ANSWER);
+    eventually("the session rests", SOON, async || {
+        let tree = client.ask("system.tree", json!({})).await.to_string();
+        (!tree.contains("agent:main:main")).then_some(())
+    })
+    .await;
+    assert_eq!(say(&mut client, "main", "and again").await, ANSWER, "it comes back with its history");
+    assert_eq!(history(&mut client, "main").await.len(), 4);
+    let pressure = client.ask("diagnostics.metrics", json!({})).await.to_string();
+    assert!(pressure.contains("openclaw_memory_pressure_total") && pressure.contains("\"warning\""), "{pressure}");
+
+    world.gateway.edit_config(|config| config.set("diagnostics.memory.hardLimitMb", json!(1)));
+    assert_eq!(client.event("shutdown").await["payload"]["reason"], "gateway restarting");
+    assert_eq!(client.closed(SOON).await.code, 1012);
+    let url = world.gateway.ws();
+    let mut client = eventually("it is back", SOON, async || {
+        let url = url.clone();
+        tokio::spawn(async move { Client::connect(&url).await }).await.ok()
+    })
+    .await;
+    eventually("it is looked at again", SOON, async || {
+        let stability = client.ask("diagnostics.stability", json!({})).await;
+        (stability["summary"]["memory"]["pressureCount"] == 1).then_some(())
+    })
+    .await;
+    let told = world.gateway.stderr();
+    assert!(told.contains("memory is above its hard limit; the gateway restarts"), "{told}");
+    assert_eq!(told.matches("restarting: memory above").count(), 1, "not again within half an hour: {told}");
+    assert_eq!(say(&mut client, "main", "still here").await, ANSWER);
+}

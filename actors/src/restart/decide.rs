@@ -22,6 +22,8 @@ pub enum Cause {
     Operator,
     /// A changed configuration; an edit can take it back.
     Config,
+    /// Too much memory.
+    Memory,
 }
 
 /// A restart that somebody wants.

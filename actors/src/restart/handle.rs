@@ -22,6 +22,8 @@ pub struct Restarts {
 struct Desk {
     phase: Phase,
     last: Option<Instant>,
+    /// When memory was the cause, here or in an earlier process.
+    last_for_memory: Option<Instant>,
 }
 
 impl Default for Restarts {
@@ -31,9 +33,15 @@ impl Default for Restarts {
 }
 
 impl Restarts {
-    /// This process came out of a restart so long ago.
-    pub fn came_out_of_one(&self, ago: Duration) {
-        self.desk.send_modify(|desk| desk.last = Instant::now().checked_sub(ago));
+    /// This process came out of a restart so long ago, and so long ago memory was the cause of one.
+    pub fn came_out_of_one(&self, ago: Duration, for_memory: Option<Duration>) {
+        let at = |ago| Instant::now().checked_sub(ago);
+        self.desk.send_modify(|desk| (desk.last, desk.last_for_memory) = (at(ago), for_memory.and_then(at)));
+    }
+
+    /// How long ago a restart was asked for because of memory, also in an earlier process.
+    pub fn last_for_memory(&self) -> Option<Duration> {
+        self.desk.borrow().last_for_memory.map(|at| at.elapsed())
     }
 
     /// Orders a restart, or joins the one that is ordered.
@@ -41,6 +49,9 @@ impl Restarts {
         let now = Instant::now();
         let mut answer = Answer { coalesced: true, delay: Duration::ZERO, spacing: Duration::ZERO };
         self.desk.send_modify(|desk| {
+            if request.cause == Cause::Memory {
+                desk.last_for_memory = Some(now);
+            }
             let phase = std::mem::take(&mut desk.phase);
             (desk.phase, answer) = decide::place(phase, request, desk.last, now, self.timing);
         });
@@ -112,7 +123,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_ordered_comes_out_when_it_is_due_and_once() {
         let restarts = Restarts::default();
-        restarts.came_out_of_one(Duration::from_secs(10));
+        restarts.came_out_of_one(Duration::from_secs(10), None);
         let begun = Instant::now();
         restarts.request(Request { cause: Cause::Operator, reason: "a".into(), drain: Drain::Configured });
         let order = restarts.due().await;

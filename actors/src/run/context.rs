@@ -19,6 +19,7 @@ use crate::config::paths::expand_tilde;
 use crate::config::settings::{AgentEntry, Settings};
 use crate::disk::Disk;
 use crate::events::Events;
+use crate::memory::Pressure;
 use crate::model::provider::ToolSpec;
 use crate::protocol::agent::PromptMode;
 use crate::protocol::session::{SessionDefaults, ThinkingOption};
@@ -52,6 +53,7 @@ pub struct Context {
     pub restarts: Restarts,
     pub safe_mode: SafeMode,
     pub disk: Disk,
+    pub pressure: Pressure,
     pub lanes: Lanes,
     pub models: Arc<dyn ModelSource>,
     pub started: tokio::time::Instant,

@@ -62,6 +62,12 @@ impl Actor for SessionActor {
             SessionMsg::Status(reply) if !matches!(state.phase, Phase::Loading) => {
                 let _ = reply.send(state.status()); // the asker may have gone
             }
+            SessionMsg::Rest => {
+                if state.is_at_rest() {
+                    me.stop(None);
+                }
+                return Ok(()); // wanting nothing, it puts off no rest
+            }
             #[cfg(feature = "fault-injection")]
             SessionMsg::FailRun(fault, reply) => {
                 let _ = reply.send(state.fail_run(fault)); // the asker may have gone

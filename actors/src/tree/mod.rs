@@ -9,7 +9,8 @@
 //! │   ├─ events       permanent        the hub: one order for all connections
 //! │   ├─ presence     permanent        who is here
 //! │   ├─ devices      permanent        paired devices and requests to pair
-//! │   └─ disk         permanent        room on the disk
+//! │   ├─ disk         permanent        room on the disk
+//! │   └─ memory       permanent        memory of the process
 //! ├─ agents           rest for one
 //! │   ├─ sessions     group            session (transient) → run (temporary) → the turn's task
 //! │   └─ recovery     permanent        starts the sessions that have work from before, whenever the sessions start
@@ -34,6 +35,7 @@ use crate::config;
 use crate::devices;
 use crate::disk;
 use crate::events;
+use crate::memory;
 use crate::presence::{self, Presence, PresenceArgs};
 use crate::run::context::Context;
 use crate::session::actor::{self as session_actor, SessionArgs};
@@ -138,6 +140,7 @@ fn infra(args: &TreeArgs) -> Vec<Child> {
         presence::child(args.presence.clone(), args.presence_args.clone(), permanent("presence")),
         devices::child(args.devices.clone(), args.devices_args.clone(), permanent("devices")),
         disk::child(store.dir().to_owned(), context.disk.clone(), context.events.clone(), permanent("disk")),
+        memory::child(Arc::clone(context), permanent("memory")),
     ]
 }
 

@@ -11,6 +11,7 @@ use openclaw_actors::config::{ConfigHandle, load};
 use openclaw_actors::devices::{self, Devices, DevicesArgs};
 use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Entitlement, Events, EventsMsg, Outbox, Subscriber};
+use openclaw_actors::memory::Pressure;
 use openclaw_actors::presence::{Presence, PresenceArgs, PresenceEntry};
 use openclaw_actors::restart::Restarts;
 use openclaw_actors::run::context::{Context, Lanes};
@@ -65,6 +66,7 @@ impl World {
             restarts: Restarts::default(),
             safe_mode: SafeMode::default(),
             disk: Disk::default(),
+            pressure: Pressure::default(),
             store: Store::new(&paths.state_dir),
             config: handle.clone(),
             events,
