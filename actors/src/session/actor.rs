@@ -21,7 +21,7 @@ use crate::session::SessionEntry;
 use crate::store::runs::{RunRecord, RunState};
 use crate::store::{StoreError, runs, sessions};
 use crate::supervision::task::Timer;
-use crate::supervision::{Ended, Mail, ended, machine, restart, view};
+use crate::supervision::{Ended, Mail, ended, machine, restart, spawn_linked, view};
 use crate::tree::overview;
 
 /// A session without work rests after this long: its actor ends, its rows stay.
@@ -40,8 +40,7 @@ pub struct SessionArgs {
 
 /// Starts the actor of one session below the sessions' group.
 pub async fn spawn(args: SessionArgs, group: ActorCell) -> Result<ActorRef<Mail<SessionMsg>>, SpawnErr> {
-    let (actor, _) = SessionActor::spawn_linked(None, SessionActor, args, group).await?;
-    Ok(actor)
+    spawn_linked("session", SessionActor, args, group).await
 }
 
 impl Actor for SessionActor {

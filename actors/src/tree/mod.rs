@@ -29,7 +29,7 @@ pub mod overview;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorRef, SpawnErr};
+use ractor::{ActorRef, SpawnErr};
 
 use crate::config;
 use crate::devices;
@@ -44,7 +44,7 @@ use crate::store;
 use crate::supervision::group::{SpawnFn, member_spec};
 use crate::supervision::{
     Address, Child, ChildSpec, Exceeded, GroupSpec, Intensity, Mail, Observer, Restart, Strategy, Supervisor,
-    SupervisorArgs, SupervisorMsg, supervisor,
+    SupervisorArgs, SupervisorMsg, spawn_root, supervisor,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -93,7 +93,7 @@ pub async fn start(args: TreeArgs) -> Result<Tree, SpawnErr> {
         children: branches,
         observer: Arc::clone(&observer),
     };
-    let (root, ended) = Supervisor::spawn(None, Supervisor, root).await?;
+    let (root, ended) = spawn_root("root", Supervisor, root).await?;
     overview.publish(root.clone());
     Ok(Tree { root, ended })
 }
