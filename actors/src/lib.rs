@@ -14,10 +14,12 @@ pub mod fault;
 pub mod files;
 pub mod health;
 pub mod logs;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod presence;
 pub mod protocol;
+pub mod restart;
 pub mod run;
 #[cfg(test)]
 mod seeds;

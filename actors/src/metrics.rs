@@ -88,6 +88,16 @@ pub fn session_stuck(action: &'static str) {
     counter!("openclaw_session_stuck_total", "action" => action).increment(1);
 }
 
+/// More memory is resident than is right.
+pub fn memory_pressure(level: &'static str) {
+    counter!("openclaw_memory_pressure_total", "level" => level, "reason" => "rss_threshold").increment(1);
+}
+
+/// A step of this task, or of an actor of this kind, held a worker of the runtime up.
+pub fn stall(name: &'static str, took: Duration) {
+    histogram!("openclaw_runtime_stall_seconds", "actor" => name).record(took);
+}
+
 /// Somebody waited for a place in a lane.
 pub fn lane_wait(lane: &'static str, waited: Duration) {
     histogram!("openclaw_queue_lane_wait_seconds", "lane" => lane).record(waited);

@@ -7,8 +7,6 @@ const ABSENT: &[&str] = &[
     // services
     "gateway install",
     "gateway start",
-    "gateway stop",
-    "gateway restart",
     "gateway uninstall",
     // looking at a gateway
     "gateway discover",

@@ -8,6 +8,8 @@ mod connect;
 mod device_auth;
 mod endpoint;
 mod error;
+pub mod knock;
+pub mod lock_owner;
 pub mod run_file;
 mod wire;
 
@@ -16,4 +18,5 @@ pub use connect::ConnectOptions;
 pub use device_auth::{load_device_token, store_device_token};
 pub use endpoint::{Endpoint, EndpointError, EndpointInputs, GivenCredentials, UrlSource};
 pub use error::ClientError;
+pub use lock_owner::LockOwner;
 pub use run_file::RunFile;

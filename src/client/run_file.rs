@@ -46,7 +46,8 @@ impl fmt::Debug for RunFile {
     }
 }
 
-/// When a process started, in clock ticks since boot; `None` when there is none. Without `/proc` every living process says 0.
+/// When a process started, in clock ticks since boot; `None` when there is none, or it has ended and only its parent has
+/// not looked. Without `/proc` every living process says 0.
 pub fn process_start_time(pid: u32) -> Option<u64> {
     if Path::new("/proc/self/stat").exists() {
         return start_field(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?);
@@ -55,9 +56,14 @@ pub fn process_start_time(pid: u32) -> Option<u64> {
     nix::sys::signal::kill(pid, None).ok().map(|()| 0)
 }
 
-/// Field 22. The program's name stands in brackets and may contain anything, so fields count from after the last bracket.
+/// Field 22, unless field 3 says that the process has ended. The program's name stands in brackets and may contain
+/// anything, so fields count from after the last bracket.
 fn start_field(stat: &str) -> Option<u64> {
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    if ["Z", "X"].contains(fields.first()?) {
+        return None;
+    }
+    fields.get(19)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -84,6 +90,7 @@ mod tests {
     fn brackets_and_spaces_in_a_program_name_shift_nothing() {
         let stat = "9 (a) b (c) S 1 9 9 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 123456 5 6";
         assert_eq!(start_field(stat), Some(123_456));
+        assert_eq!(start_field(&stat.replace(") S ", ") Z ")), None, "it has ended");
         assert!(process_start_time(std::process::id()).is_some());
     }
 }

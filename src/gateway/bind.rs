@@ -1,12 +1,13 @@
 //! Binding the port: the first act that others can see, and what is said when somebody has it already.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use crate::cli::gateway::check::Listen;
 use crate::cli::listeners;
 use crate::cli::{Exit, Failure};
+use crate::client::knock;
 
 /// How long a probe of the other process may take.
 const PROBE_LIMIT: Duration = Duration::from_millis(500);
@@ -34,6 +35,15 @@ pub fn bind(listen: &Listen) -> Result<Sockets, Failure> {
     Ok(Sockets { port, bound })
 }
 
+/// Why these addresses could not be bound, while this process holds `own`. Nothing stays open.
+pub fn refusal(listen: &Listen, own: u16) -> Option<String> {
+    let host = *listen.hosts.first()?;
+    // our own port is taken by ourselves: then only the address is tried
+    let port = if listen.port == own { 0 } else { listen.port };
+    let error = open(host, port).err()?;
+    Some(format!("cannot listen on {}: {error}", SocketAddr::new(host, listen.port)))
+}
+
 fn open(host: IpAddr, port: u16) -> std::io::Result<TcpListener> {
     let socket = TcpListener::bind(SocketAddr::new(host, port))?;
     socket.set_nonblocking(true)?;
@@ -50,7 +60,7 @@ fn refused(host: IpAddr, port: u16, error: &std::io::Error) -> Failure {
     if error.kind() != ErrorKind::AddrInUse {
         return Failure::error(format!("cannot listen on {address}: {error}"));
     }
-    let healthy = is_gateway(address);
+    let healthy = knock::is_gateway(address, PROBE_LIMIT);
     let first = if healthy {
         format!("another gateway instance is already listening on ws://{address} (GatewayLockError, EADDRINUSE)")
     } else {
@@ -63,20 +73,6 @@ fn refused(host: IpAddr, port: u16, error: &std::io::Error) -> Failure {
     }
     failure = failure.line(format!("Port {port} is already in use."));
     listeners::on_port(port).listeners.iter().fold(failure, |failure, listener| failure.line(listener.text()))
-}
-
-/// Does whoever listens there answer like a gateway?
-fn is_gateway(address: SocketAddr) -> bool {
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&address, PROBE_LIMIT)?;
-        stream.set_read_timeout(Some(PROBE_LIMIT))?;
-        stream.set_write_timeout(Some(PROBE_LIMIT))?;
-        write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.take(4096).read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
-    };
-    ask().is_ok_and(|answer| answer.contains(r#""status":"live""#))
 }
 
 #[cfg(test)]

@@ -16,9 +16,11 @@ use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Events};
 use openclaw_actors::health::{self, Cache, HealthArgs};
 use openclaw_actors::logs::LogHandle;
+use openclaw_actors::memory::Pressure;
 use openclaw_actors::model::http::HttpClients;
 use openclaw_actors::model::local;
 use openclaw_actors::presence::{Presence, PresenceArgs, PresenceEntry, Versions};
+use openclaw_actors::restart::Restarts;
 use openclaw_actors::run::context::{Context, Lanes};
 use openclaw_actors::run::directory::Directory;
 use openclaw_actors::run::lane::Lane;
@@ -41,6 +43,7 @@ use super::boots;
 use super::health::Health;
 use super::listener;
 use super::logging::{self, RunOptionsForLogs};
+use super::next_start::NextStart;
 use super::rpc::ControlBudget;
 use super::services::Services;
 use super::ws::client::{AUTH_CHANGED, Clients, PREAUTH_PER_IP, PreauthPlaces};
@@ -139,6 +142,7 @@ fn services(options: &RunOptions, auth: Auth, log: LogHandle) -> Arc<Services> {
         clients: Clients::default(),
         connections,
         control_budget: ControlBudget::default(),
+        next_start: Arc::new(NextStart::after(options)),
         config_status: SharedReloadStatus::default(),
         reload: Arc::default(),
         log,
@@ -160,8 +164,10 @@ pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
         config: config.clone(),
         overview: Overview::new(events.clone(), directory.clone()),
         draining: AtomicBool::new(false),
+        restarts: Restarts::default(),
         safe_mode: SafeMode::default(),
         disk: Disk::default(),
+        pressure: Pressure::default(),
         events,
         sessions: Sessions::new("sessions"),
         channels: Channels::default(),
@@ -218,6 +224,7 @@ fn front(services: &Arc<Services>, sockets: Sockets) -> Vec<Child> {
 }
 
 fn config_args(options: &RunOptions, services: &Arc<Services>) -> ConfigArgs {
+    let next_start = Arc::clone(&services.next_start);
     ConfigArgs {
         handle: services.config.clone(),
         paths: options.paths.clone(),
@@ -227,6 +234,8 @@ fn config_args(options: &RunOptions, services: &Arc<Services>) -> ConfigArgs {
         status: Arc::clone(&services.config_status),
         reload: Arc::clone(&services.reload),
         apply: apply(options, services),
+        refusal: Arc::new(move |snapshot| next_start.refusal(snapshot)),
+        restarts: services.context.restarts.clone(),
     }
 }
 

@@ -7,36 +7,22 @@ use nix::fcntl::{Flock, FlockArg};
 use openclaw_actors::config::paths::Paths;
 use openclaw_actors::files;
 use openclaw_actors::run::stream::now_ms;
-use serde::{Deserialize, Serialize};
 
+use super::service_manager;
+use crate::client::LockOwner;
+use crate::client::lock_owner::FILE;
 use crate::client::run_file::process_start_time;
 
-/// Name of the lock in a state directory.
-const FILE: &str = "gateway.lock";
-
-/// Who holds the lock. `start_time` tells a pid from its reuse.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Owner {
-    pub pid: u32,
-    pub start_time: Option<u64>,
-    /// Milliseconds since the epoch.
-    pub created_at: i64,
-    pub port: u16,
-    pub config_path: PathBuf,
-}
-
-impl Owner {
-    /// This process.
-    pub fn this(paths: &Paths, port: u16) -> Self {
-        let pid = std::process::id();
-        Self {
-            pid,
-            start_time: process_start_time(pid),
-            created_at: now_ms(),
-            port,
-            config_path: paths.config_path.clone(),
-        }
+/// This process as the owner of the lock.
+pub fn this(paths: &Paths, port: u16) -> LockOwner {
+    let pid = std::process::id();
+    LockOwner {
+        pid,
+        start_time: process_start_time(pid),
+        created_at: now_ms(),
+        port,
+        config_path: paths.config_path.clone(),
+        supervised: service_manager::is_ours(),
     }
 }
 
@@ -49,13 +35,13 @@ pub struct StateLock {
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     #[error("gateway already running (pid {}); state directory {} is in use", .owner.as_ref().map_or_else(|| "unknown".into(), |o| o.pid.to_string()), .dir.display())]
-    Held { dir: PathBuf, owner: Option<Owner> },
+    Held { dir: PathBuf, owner: Option<LockOwner> },
     #[error("state directory {}: {error}", .dir.display())]
     Io { dir: PathBuf, error: std::io::Error },
 }
 
 /// Takes the lock of a state directory, or says who has it.
-pub fn acquire(state_dir: &Path, owner: &Owner) -> Result<StateLock, LockError> {
+pub fn acquire(state_dir: &Path, owner: &LockOwner) -> Result<StateLock, LockError> {
     let io = |error| LockError::Io { dir: state_dir.to_owned(), error };
     files::ensure_dir(state_dir).map_err(io)?;
     let file = files::open_private(&state_dir.join(FILE)).map_err(io)?;
@@ -82,12 +68,13 @@ mod tests {
     fn the_second_holder_learns_who_the_first_is() {
         let dir = tempfile::tempdir().unwrap();
         let pid = std::process::id();
-        let owner = Owner {
+        let owner = LockOwner {
             pid,
             start_time: process_start_time(pid),
             created_at: 5,
             port: 1,
             config_path: "openclaw.json".into(),
+            supervised: false,
         };
         let lock = acquire(dir.path(), &owner).unwrap();
         match acquire(dir.path(), &owner) {

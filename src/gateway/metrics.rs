@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use metrics::gauge;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use openclaw_actors::memory;
 use openclaw_actors::store::{outbox, runs};
 use openclaw_actors::supervision::Node;
 use openclaw_actors::supervision::task::{self, Task};
@@ -129,10 +130,10 @@ async fn look(services: &Services) {
     }
     let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     gauge!("openclaw_runtime_tasks").set(tasks as f64);
-    let of_process = || (resident_bytes(), std::fs::read_dir("/proc/self/fd").map(Iterator::count).ok());
-    let (bytes, files) = task::blocking(of_process).await.unwrap_or_default();
-    if let Some(bytes) = bytes {
-        gauge!("openclaw_memory_rss_bytes").set(bytes);
+    let of_process = || (memory::usage_now(), std::fs::read_dir("/proc/self/fd").map(Iterator::count).ok());
+    let (usage, files) = task::blocking(of_process).await.unwrap_or_default();
+    if let Some(usage) = usage {
+        gauge!("openclaw_memory_rss_bytes").set(usage.rss as f64);
     }
     if let Some(files) = files {
         gauge!("openclaw_open_fds").set(files as f64);
@@ -149,13 +150,6 @@ fn depths(root: &Node) -> Vec<(&'static str, usize)> {
         }
     }
     depths
-}
-
-fn resident_bytes() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024.0)
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ mod listener;
 mod lock;
 mod logging;
 mod metrics;
+mod next_start;
 pub mod offline;
+mod restart_note;
 mod rpc;
 mod service_manager;
 mod services;
@@ -29,6 +31,7 @@ use openclaw_actors::run::context::key_rules;
 use crate::cli::gateway::run::RunOptions;
 use crate::cli::{Exit, Failure, Outcome};
 use crate::client::run_file::{RunFile, process_start_time};
+use restart_note::RestartNote;
 
 /// Version of the product.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -69,19 +72,25 @@ pub enum End {
     Restart,
 }
 
+/// Flags that mean one start only: a restart must not move the state away again, nor end anybody.
+const ONCE: [&str; 2] = ["--reset", "--force"];
+
 /// Puts a new process of the same program, with the same arguments, in the place of this one. Returns only why not.
 #[allow(clippy::disallowed_methods, reason = "nothing is left that could own a process")]
 fn start_again(program: std::io::Result<std::path::PathBuf>) -> Failure {
     use std::os::unix::process::CommandExt;
     let error = match program {
-        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
+        Ok(program) => {
+            let args = std::env::args_os().skip(1).filter(|arg| !ONCE.iter().any(|once| arg == once));
+            std::process::Command::new(program).args(args).exec()
+        }
         Err(error) => error,
     };
     Failure::error(format!("the gateway could not be started again: {error}"))
 }
 
 async fn live(options: RunOptions) -> Result<End, Failure> {
-    let owner = lock::Owner::this(&options.paths, options.listen.port);
+    let owner = lock::this(&options.paths, options.listen.port);
     let _lock = match lock::acquire(&options.paths.state_dir, &owner) {
         Ok(lock) => lock,
         Err(held @ lock::LockError::Held { .. }) => {
@@ -100,8 +109,13 @@ async fn live(options: RunOptions) -> Result<End, Failure> {
     let made_up = boot::made_up_token(&options);
     let note = leave_note(&options.paths.state_dir, port, made_up.clone())?;
     let (boots, crashes) = boots::Boots::note(&options.paths.state_dir);
+    let came_from = RestartNote::take(&options.paths.state_dir);
     let mut gateway = boot::start(options, made_up, sockets, log.handle().clone(), crashes).await?;
     tracing::info!(target: "gateway", "ready");
+    if let Some(note) = came_from {
+        tracing::info!(target: "gateway", reason = note.reason, "back online after a restart");
+        gateway.services.context.restarts.came_out_of_one(note.ago(), note.for_memory_ago());
+    }
     service_manager::ready();
     let watchdog = service_manager::watchdog(&gateway.services);
     let reason = stop::wait(&mut signals, &gateway.services, &mut gateway.tree).await;

@@ -96,10 +96,9 @@ pub fn import(args: &ImportArgs, context: &Context) -> Outcome {
             sum.taken.added.extend(import.sessions.into_iter().map(|session| session.key));
         }
     } else {
-        let _lock =
-            lock::acquire(&context.paths.state_dir, &lock::Owner::this(&context.paths, 0)).map_err(|error| {
-                Failure::error(error.to_string()).line("Stop the gateway first: it keeps the sessions while it runs.")
-            })?;
+        let _lock = lock::acquire(&context.paths.state_dir, &lock::this(&context.paths, 0)).map_err(|error| {
+            Failure::error(error.to_string()).line("Stop the gateway first: it keeps the sessions while it runs.")
+        })?;
         sum = take_in(&dirs, &context.paths, &rules)?;
     }
     for warning in &sum.warnings {

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::auth::Auth;
 use super::health::Health;
+use super::next_start::NextStart;
 use super::rpc::ControlBudget;
 use super::ws::Connections;
 use super::ws::client::{Clients, PreauthPlaces};
@@ -51,6 +52,8 @@ pub struct Services {
     pub clients: Clients,
     pub connections: Connections,
     pub control_budget: ControlBudget,
+    /// What a restart would be checked with.
+    pub next_start: Arc<NextStart>,
     /// How the latest change of the configuration file was received.
     pub config_status: SharedReloadStatus,
     /// Has the configuration read again now.

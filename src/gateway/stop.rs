@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use openclaw_actors::events::{Event, EventsMsg};
+use openclaw_actors::restart::{Cause, Drain, Order};
 use openclaw_actors::run::message::AbortCause;
 use openclaw_actors::session::SessionMsg;
 use openclaw_actors::tree::Tree;
@@ -13,8 +14,9 @@ use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::restart_note::RestartNote;
 use super::services::Services;
-use super::{End, service_manager};
+use super::{End, next_start, service_manager};
 use crate::cli::Failure;
 
 /// How long running turns may go on after SIGTERM. A restart waits for `gateway.reload.deferralTimeoutMs`.
@@ -75,10 +77,10 @@ impl Signals {
 }
 
 /// What ended the service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     Signal(&'static str),
-    Restart,
+    Restart(Order),
     /// The root gave up: what it supervises cannot be kept alive.
     TreeEnded,
 }
@@ -88,6 +90,10 @@ pub async fn wait(signals: &mut Signals, services: &Services, tree: &mut Tree) -
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
+            order = services.context.restarts.due() => match may_restart(services, order).await {
+                Some(reason) => return reason,
+                None => continue,
+            },
             () = tree.ended() => return Reason::TreeEnded,
         };
         match asked {
@@ -102,8 +108,11 @@ pub async fn wait(signals: &mut Signals, services: &Services, tree: &mut Tree) -
                 services.reload.notify_one();
             }
             Asked::Restart if services.config.load().settings.commands.restart => {
-                tracing::info!(target: "gateway", "signal SIGUSR1 received; restarting");
-                return Reason::Restart;
+                tracing::info!(target: "gateway", "signal SIGUSR1 received");
+                let order = Order { cause: Cause::Operator, reason: "SIGUSR1".into(), drain: Drain::Configured };
+                if let Some(reason) = may_restart(services, order).await {
+                    return reason;
+                }
             }
             Asked::Restart => {
                 tracing::warn!(target: "gateway", "signal SIGUSR1 ignored: commands.restart is false");
@@ -112,17 +121,45 @@ pub async fn wait(signals: &mut Signals, services: &Services, tree: &mut Tree) -
     }
 }
 
+/// No gateway goes down for a restart after which none would come up.
+async fn may_restart(services: &Services, order: Order) -> Option<Reason> {
+    match next_start::check(services).await {
+        Ok(()) => {
+            tracing::info!(target: "gateway", "restarting: {}", order.reason);
+            Some(Reason::Restart(order))
+        }
+        Err(refusal) => {
+            services.context.restarts.abandon();
+            tracing::error!(
+                target: "gateway", reason = order.reason,
+                "no restart: the gateway would not start again: {refusal}"
+            );
+            None
+        }
+    }
+}
+
 /// Takes everything down: clients are told, turns end, then the tree stops in reverse order.
 pub async fn stop(services: &Arc<Services>, tree: Tree, signals: &mut Signals, reason: Reason) -> Result<End, Failure> {
     let since = Instant::now();
     services.context.draining.store(true, Ordering::Relaxed);
-    if reason == Reason::TreeEnded {
-        return Err(Failure::error("the supervision tree gave up; the log says what kept failing"));
+    let order = match reason {
+        Reason::TreeEnded => {
+            return Err(Failure::error("the supervision tree gave up; the log says what kept failing"));
+        }
+        Reason::Signal(_) => None,
+        Reason::Restart(order) => Some(order),
+    };
+    if let Some(order) = &order {
+        services.context.restarts.begin(order.drain);
     }
-    let limit = drain_limit(services, reason);
+    let limit = match &order {
+        Some(order) => restart_limit(services, order.drain),
+        None => Some(drain_limit()),
+    };
     service_manager::stopping(limit.unwrap_or(DRAIN_LIMIT) + SETTLE_LIMIT + GOODBYE_LIMIT);
     let told_to_stop = tokio::select! {
-        () = orderly(services, reason, limit) => false,
+        () = orderly(services, order.is_some(), limit) => false,
         name = signals.next_stop() => {
             tracing::warn!(target: "gateway", "{name} during the drain; stopping at once");
             true
@@ -130,34 +167,54 @@ pub async fn stop(services: &Arc<Services>, tree: Tree, signals: &mut Signals, r
     };
     tree.stop().await;
     tracing::info!(target: "gateway", "shutdown completed cleanly in {}ms", since.elapsed().as_millis());
-    Ok(if reason == Reason::Restart && !told_to_stop { End::Restart } else { End::Done })
+    Ok(match order {
+        Some(order) if !told_to_stop => {
+            RestartNote::now(order.reason, services.context.restarts.last_for_memory()).leave(&services.state_dir);
+            End::Restart
+        }
+        _ => End::Done,
+    })
 }
 
-/// `None`: as long as it takes.
-fn drain_limit(services: &Services, reason: Reason) -> Option<Duration> {
+/// How long running turns may go on before a stop cuts them off.
+fn drain_limit() -> Duration {
+    injected_limit().unwrap_or(DRAIN_LIMIT)
+}
+
+/// The same before a restart. `None`: as long as it takes.
+pub fn restart_limit(services: &Services, drain: Drain) -> Option<Duration> {
+    match drain {
+        Drain::Skip => Some(Duration::ZERO),
+        Drain::Limit(limit) => limit,
+        Drain::Configured => {
+            let ms = services.config.load().settings.gateway.reload.deferral_timeout_ms;
+            injected_limit().or((ms > 0).then(|| Duration::from_millis(ms)))
+        }
+    }
+}
+
+/// What a test says instead.
+fn injected_limit() -> Option<Duration> {
     #[cfg(feature = "fault-injection")]
     if let Some(ms) = std::env::var("OPENCLAW_TEST_DRAIN_MS").ok().and_then(|text| text.parse().ok()) {
         return Some(Duration::from_millis(ms));
     }
-    match reason {
-        Reason::Restart => {
-            let ms = services.config.load().settings.gateway.reload.deferral_timeout_ms;
-            (ms > 0).then(|| Duration::from_millis(ms))
-        }
-        _ => Some(DRAIN_LIMIT),
-    }
+    None
 }
 
-async fn orderly(services: &Services, reason: Reason, limit: Option<Duration>) {
-    let payload = match reason {
-        Reason::Restart => json!({ "reason": "gateway restarting", "restartExpectedMs": RESTART_EXPECTED_MS }),
-        _ => json!({ "reason": "gateway stopping", "restartExpectedMs": null }),
+async fn orderly(services: &Services, restart: bool, limit: Option<Duration>) {
+    let payload = match restart {
+        true => json!({ "reason": "gateway restarting", "restartExpectedMs": RESTART_EXPECTED_MS }),
+        false => json!({ "reason": "gateway stopping", "restartExpectedMs": null }),
     };
     let told = EventsMsg::Publish(Event::broadcast("shutdown", &payload));
     if let Err(error) = services.context.events.send(told).await {
         tracing::warn!(%error, "clients could not be told of the stop");
     }
     drain(services, limit).await;
+    if restart {
+        next_start::wait(services).await;
+    }
     let flushed = services.context.events.ask(GOODBYE_LIMIT, EventsMsg::Flush).await;
     if let Err(error) = flushed {
         tracing::warn!(%error, "clients may not have been told how their turns ended");
@@ -174,12 +231,11 @@ async fn orderly(services: &Services, reason: Reason, limit: Option<Duration>) {
 /// Lets running turns finish for a while, then ends them; each still tells its clients how it ended. What is accepted
 /// meanwhile waits in the store for the next start.
 async fn drain(services: &Services, limit: Option<Duration>) {
-    let waited = match limit {
-        Some(limit) => timeout(limit, idle(services)).await.is_ok(),
-        None => {
-            idle(services).await;
-            true
-        }
+    let waited = tokio::select! {
+        biased;
+        () = idle(services) => true,
+        () = over(limit) => false,
+        () = services.context.restarts.hurried() => false,
     };
     if waited {
         return;
@@ -193,6 +249,13 @@ async fn drain(services: &Services, limit: Option<Duration>) {
     }))
     .await;
     let _ = timeout(SETTLE_LIMIT, idle(services)).await; // what is left is marked as interrupted at the next start
+}
+
+async fn over(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => sleep(limit).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Until no turn runs; who is waited for is told now and then.

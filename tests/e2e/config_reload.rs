@@ -2,6 +2,7 @@
 //!
 //! Source: configuration, reload and last-known-good; operations, promise "no restart, zero dropped WS".
 
+use std::net::TcpListener;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::World;
 use crate::harness::client::Closed;
+use crate::harness::gateway::free_port;
 use crate::harness::turn::{end_of, say, send, text_of};
 use crate::harness::{Client, Config, Hello, SOON, TOKEN, eventually};
 
@@ -126,7 +128,7 @@ async fn a_rotated_token_closes_those_who_used_the_old_one() {
 
 #[tokio::test]
 async fn what_needs_a_restart_waits_and_holds_nothing_else_back() {
-    let mut world = World::start();
+    let mut world = World::start_with(|config| config.set("commands.restart", json!(false)));
     let mut client = world.client().await;
     let set = |config: Config| with_ops(config).set("gateway.handshakeTimeoutMs", json!(20_000));
     world.gateway.edit_config(set);
@@ -134,6 +136,7 @@ async fn what_needs_a_restart_waits_and_holds_nothing_else_back() {
     let reload = client.ask("status", json!({})).await["configReload"].clone();
     assert_eq!(reload["status"], "restart-pending", "{reload}");
     assert_eq!(reload["pending"], json!(["gateway.handshakeTimeoutMs"]));
+    assert_eq!(reload["held"], "commands.restart is false");
     assert!(world.gateway.logs().contains("config change requires gateway restart (gateway.handshakeTimeoutMs)"));
     assert!(world.gateway.logs().contains("config hot reload applied (agents.list)"));
     let fresh = "e2e-a-second-token-9d1c7b";
@@ -198,4 +201,88 @@ async fn a_write_keeps_comments_and_refuses_what_is_invalid() {
     client.ask("config.patch", good).await;
     let on_disk = std::fs::read_to_string(world.gateway.place().config_path()).unwrap();
     assert!(on_disk.contains("// who may come in") && on_disk.contains("collect"), "{on_disk}");
+}
+
+/// Connects again until the gateway is back.
+async fn back(url: &str) -> Client {
+    eventually("it is back", SOON, async || {
+        let url = url.to_owned();
+        tokio::spawn(async move { Client::connect(&url).await }).await.ok()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_gets_one_when_running_turns_are_over() {
+    let mut world = World::start();
+    let mut client = world.client().await;
+    let pid = world.gateway.pid();
+    let run = send(&mut client, "main", "[[script:slow]] count").await;
+    let port = free_port();
+    world.gateway.edit_config(|config| with_ops(config).set("gateway.port", json!(port)));
+    let shutdown = client.event("shutdown").await["payload"].clone();
+    assert_eq!(shutdown["reason"], "gateway restarting", "{shutdown}");
+    let end = end_of(&mut client, &run, SOON).await;
+    assert!(text_of(&end["message"]).ends_with("word20"), "the turn came to its end: {end}");
+    assert_eq!(client.closed(SOON).await.code, 1012);
+
+    let mut client = back(&format!("ws://127.0.0.1:{port}/")).await;
+    assert_eq!(world.gateway.pid(), pid, "the same process, begun again");
+    assert_eq!(agents(&mut client).await, ["main", "ops"]);
+    let reload = client.ask("status", json!({})).await["configReload"].clone();
+    assert_eq!((&reload["status"], &reload["pending"]), (&json!("ok"), &json!([])), "{reload}");
+    let logs = world.gateway.logs();
+    assert!(logs.contains("restarting: config change (gateway.port)"), "{logs}");
+    assert!(!world.gateway.is_healthy(), "the old port is free");
+}
+
+#[tokio::test]
+async fn no_restart_into_what_would_not_start() {
+    let mut world = World::start();
+    let mut client = world.client().await;
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let cases = [
+        ("gateway.port", json!(taken.local_addr().unwrap().port()), "cannot listen on 127.0.0.1:"),
+        ("gateway.mode", json!("remote"), "Gateway start blocked: set gateway.mode=local"),
+    ];
+    for (key, value, why) in cases {
+        let before = world.gateway.config().clone();
+        world.gateway.edit_config(|config| config.set(key, value));
+        let held = eventually(why, SOON, async || {
+            let reload = client.ask("status", json!({})).await["configReload"].clone();
+            (reload["pending"] == json!([key])).then(|| reload["held"].as_str().unwrap_or_default().to_owned())
+        })
+        .await;
+        assert!(held.starts_with(why), "{key}: {held}");
+        let refused = client.refusal("gateway.restart.request", json!({})).await;
+        assert!(refused["message"].as_str().unwrap().contains(why), "nor when somebody asks: {refused}");
+        let asked = world.gateway.cli(&["gateway", "restart"]);
+        assert!(asked.code == Some(1) && asked.stderr.contains("would not start again"), "{}", asked.stderr);
+        world.gateway.edit_config(|_| before);
+        eventually("nothing waits", SOON, async || {
+            let status = client.ask("status", json!({})).await;
+            (status["configReload"]["status"] == "ok").then_some(())
+        })
+        .await;
+    }
+    assert!(!world.gateway.logs().contains("restarting: "), "it never went down");
+}
+
+#[tokio::test]
+async fn an_edit_that_breaks_the_file_during_the_drain_is_waited_out() {
+    let mut world = World::start();
+    let mut client = world.client().await;
+    let run = send(&mut client, "main", "[[script:slow]] count").await;
+    world.gateway.edit_config(|config| config.set("gateway.handshakeTimeoutMs", json!(20_000)));
+    client.event("shutdown").await;
+    let good = world.gateway.config().text();
+    world.gateway.place().write_config("{ gateway: { mode: ");
+    end_of(&mut client, &run, SOON).await;
+    let waits = "the restart waits for the configuration to be mended";
+    eventually(waits, SOON, async || world.gateway.logs().contains(waits).then_some(())).await;
+    let status = client.ask("status", json!({})).await;
+    assert!(status["runtimeVersion"].is_string(), "clients are still served");
+    world.gateway.place().write_config(&good);
+    assert_eq!(client.closed(SOON).await.code, 1012);
+    back(&world.gateway.ws()).await;
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::World;
 use crate::fake_provider::{Outcome, Script};
+use crate::harness::scorecard::Score;
 use crate::harness::turn::{end_of, events_of, history, is_chat_end, rest, say, send, text_of};
 use crate::harness::{Client, SOON, eventually};
 
@@ -211,4 +212,26 @@ async fn a_provider_that_is_busy_with_a_panicked_session_is_let_go() {
     assert_eq!(end_of(&mut client, &run, SOON).await["state"], "error");
     rest(&mut client, MAIN).await;
     assert_eq!(say(&mut client, "main", "next").await, ANSWER);
+}
+
+/// Nobody is hurt by it, so it has to be told of: a handler that computes for a second without an await.
+#[tokio::test]
+async fn a_handler_that_holds_the_runtime_up_is_named_and_counted() {
+    let mut score = Score::new("what holds the runtime up is named", "a handler that blocks its worker");
+    score.ran(1);
+    let world = World::start();
+    let mut client = world.client().await;
+    client.ask("test.fault", json!({ "name": "infra/disk", "fault": "block" })).await;
+    eventually("it is told", SOON, async || {
+        let told = world.gateway.stderr();
+        (told.contains("the runtime was held up") && told.contains("disk")).then_some(())
+    })
+    .await;
+    let metrics = client.ask("diagnostics.metrics", json!({})).await;
+    let families = metrics["families"].as_array().unwrap();
+    let stalls = families.iter().find(|family| family["name"] == "openclaw_runtime_stall_seconds").unwrap();
+    let count =
+        stalls["series"].as_array().unwrap().iter().find(|one| one["name"] == "openclaw_runtime_stall_seconds_count");
+    assert_eq!(count.unwrap()["labels"]["actor"], "disk", "{stalls}");
+    assert_eq!(say(&mut client, "main", "nobody was hurt").await, ANSWER);
 }

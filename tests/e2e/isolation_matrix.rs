@@ -51,6 +51,7 @@ const ROWS: &[Row] = &[
     Row { untouched: &["infra/events", "front/connections"], ..row("presence", "infra/presence") },
     Row { untouched: &["infra/events", "front/connections"], ..row("devices", "infra/devices") },
     Row { untouched: &["infra/events", "front/connections"], ..row("disk", "infra/disk") },
+    Row { untouched: &["infra/events", "infra/disk"], ..row("memory", "infra/memory") },
     Row { sockets_stay: false, turns_stay: false, untouched: &["infra/events"], ..row("agents", "agents") },
     Row { turns_stay: false, untouched: &["front/connections", "infra/events"], ..row("sessions", "agents/sessions") },
     Row { untouched: &["agents/sessions", "front/connections"], ..row("recovery", "agents/recovery") },

@@ -40,6 +40,7 @@ mod life_cycle;
 mod metrics;
 mod profiles;
 mod provider_errors;
+mod restart;
 mod rpc;
 mod shutdown;
 mod start;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::harness::gateway::{Place, free_port, http_status};
 use crate::harness::process::{Ended, Process};
 use crate::harness::turn::{history, say};
-use crate::harness::{Config, Gateway, SOON};
+use crate::harness::{Config, Gateway, SOON, eventually};
 use crate::{World, binary};
 
 /// A gateway that must not start: its end.
@@ -123,6 +123,49 @@ async fn a_second_gateway_on_the_same_port_gives_way_to_the_first() {
     check(&ended, 0, &["EADDRINUSE"]);
     assert!(started.elapsed() < Duration::from_secs(5), "gave way after {:?}", started.elapsed());
     assert!(world.gateway.is_healthy());
+}
+
+/// Starts a gateway by force and waits until it takes work.
+async fn by_force(place: &Place, port: u16) -> Process {
+    let process = Process::start(&mut place.command(&["gateway", "run", "--force"]));
+    let up = async || process.stderr().contains("[gateway] ready").then_some(());
+    eventually("it took the port", SOON, up).await;
+    assert_eq!(http_status(port, "/readyz"), Some(200), "{}", process.stderr());
+    process
+}
+
+#[tokio::test]
+async fn force_ends_a_gateway_of_this_user_whatever_its_state_directory() {
+    let mut first = World::start();
+    let port = first.gateway.port();
+    let killed = format!("force: killed pid {} (openclaw) on port {port}", first.gateway.pid());
+    let elsewhere = Place::new(binary());
+    elsewhere.write_config(&first.gateway.config().text());
+    let second = by_force(&elsewhere, port).await;
+    assert_eq!(first.gateway.ended(SOON).code, Some(0), "it was stopped in order");
+    for line in [&killed, &format!("ms for port {port} to free")] {
+        assert!(second.stderr().contains(line), "{line} is missing in {}", second.stderr());
+    }
+    drop(second);
+    let third = by_force(&elsewhere, port).await;
+    assert!(third.stderr().contains(&format!("force: no listeners on port {port}")), "{}", third.stderr());
+}
+
+#[tokio::test]
+async fn force_kills_a_gateway_that_does_not_stop_and_touches_no_foreign_program() {
+    let mut first = World::start();
+    let port = first.gateway.port();
+    first.gateway.signal(nix::sys::signal::Signal::SIGSTOP);
+    let second = by_force(first.gateway.place(), port).await;
+    let line = format!("force: escalated to SIGKILL while freeing port {port}");
+    assert!(second.stderr().contains(&line), "{}", second.stderr());
+    assert_eq!(first.gateway.ended(SOON).code, None, "a signal ended it");
+    drop(second);
+
+    let foreign = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let ended = first.gateway.cli(&["gateway", "run", "--force"]);
+    check(&ended, 1, &["--force ends only", &format!("- pid {} ", std::process::id())]);
+    drop(foreign);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorCell};
+use ractor::ActorCell;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -17,6 +17,7 @@ use crate::supervision::group::{BelowFn, SpawnFn};
 use crate::supervision::view::join;
 use crate::supervision::{
     Address, ChildSpec, GroupSpec, Intensity, Observer, Restart, Strategy, Supervisor, SupervisorArgs, SupervisorMsg,
+    spawn_linked,
 };
 
 /// Where the accounts' group stands.
@@ -93,8 +94,7 @@ pub fn group_spec(context: &Arc<Context>, observer: &Observer) -> GroupSpec<Acco
         Box::pin(async move {
             let args = supervisor(&context, &key, observer)
                 .ok_or_else(|| ractor::SpawnErr::StartupFailed(format!("this release has no channel {key}").into()))?;
-            let (actor, _) = Supervisor::spawn_linked(None, Supervisor, args, group).await?;
-            Ok(actor)
+            spawn_linked("account", Supervisor, args, group).await
         })
     });
     let below: BelowFn<SupervisorMsg> = |address| Arc::new(address.clone());

@@ -3,8 +3,10 @@
 //! parent: foundation · children: the watching task · restart: permanent
 //!
 //! A change is prepared as a whole (read, checked, secrets resolved) and published in one swap; anything that fails
-//! before leaves the snapshot in force untouched. What cannot change while running is reported as pending.
+//! before leaves the snapshot in force untouched. What cannot change while running is reported as pending, and a restart
+//! is asked for if a gateway would start with the whole.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ use super::settings::ReloadMode;
 use super::watch::Watch;
 use super::{backup, diff, load, redact, settle};
 use crate::events::{Event, Events, EventsMsg};
+use crate::restart::{Cause, Drain, Request, Restarts};
 use crate::run::stream::now_ms;
 use crate::supervision::task::{self, Task, TaskEnd};
 use crate::supervision::{Address, Child, ChildSpec, Mail};
@@ -38,6 +41,8 @@ pub struct ReloadStatus {
     pub issues: Vec<Issue>,
     /// Changed paths that wait for a restart.
     pub pending: Vec<String>,
+    /// Why the gateway does not restart itself for them.
+    pub held: Option<String>,
 }
 
 impl ReloadStatus {
@@ -57,6 +62,9 @@ pub type SharedReloadStatus = Arc<ArcSwap<ReloadStatus>>;
 /// Called with each new snapshot after it is in force. Short: it hands news on.
 pub type Apply = Arc<dyn Fn(&Arc<Snapshot>) + Send + Sync>;
 
+/// Why a gateway would not start with a configuration. May block.
+pub type Refusal = Arc<dyn Fn(&Snapshot) -> Option<String> + Send + Sync>;
+
 /// What the actor is started with.
 #[derive(Clone)]
 pub struct ConfigArgs {
@@ -71,6 +79,8 @@ pub struct ConfigArgs {
     /// Notified, the file is read again whether it has changed or not.
     pub reload: Arc<tokio::sync::Notify>,
     pub apply: Apply,
+    pub refusal: Refusal,
+    pub restarts: Restarts,
 }
 
 /// What the actor can be told.
@@ -137,15 +147,16 @@ async fn watch(args: ConfigArgs) {
 /// Reads the file and does what its changes ask for.
 async fn consider(args: &ConfigArgs) {
     let current = args.handle.load();
-    match tokio::time::timeout(PREPARE_LIMIT, prepare(args)).await {
+    match tokio::time::timeout(PREPARE_LIMIT, prepare(&args.paths, &args.env, &args.cwd)).await {
         Ok(Ok(next)) => take_over(args, &current, next).await,
         Ok(Err(error)) => skip(args, error.issues),
         Err(_) => tracing::error!(target: "gateway/reload", "a changed configuration was not ready in time; skipped"),
     }
 }
 
-async fn prepare(args: &ConfigArgs) -> Result<Snapshot, ConfigError> {
-    let (paths, env, cwd) = (args.paths.clone(), args.env.clone(), args.cwd.clone());
+/// The configuration as the files have it now, checked as a whole and its secrets resolved. `env`: of the process alone.
+pub async fn prepare(paths: &Paths, env: &Env, cwd: &Path) -> Result<Snapshot, ConfigError> {
+    let (paths, env, cwd) = (paths.clone(), env.clone(), cwd.to_owned());
     let read = task::blocking(move || load::load(&paths, &dotenv::layered(env, &cwd, &paths))).await;
     match read {
         Ok(loaded) => load::activate(loaded?).await,
@@ -159,6 +170,7 @@ async fn take_over(args: &ConfigArgs, current: &Snapshot, next: Snapshot) {
     }
     let changed = diff::changed(&current.source, &next.source);
     if changed.is_empty() {
+        args.restarts.withdraw(Cause::Config);
         return settle(args, ReloadStatus::default(), Vec::new());
     }
     let mode = current.settings.gateway.reload.mode;
@@ -166,6 +178,7 @@ async fn take_over(args: &ConfigArgs, current: &Snapshot, next: Snapshot) {
     tracing::info!(target: "gateway/reload", "{}", reload::line(reload::CHANGE_DETECTED, &plan.paths()));
     let mut pending = [plan.needs_restart.clone(), plan.ignored.clone()].concat();
     let mut applied = Vec::new();
+    let held = held(args, mode, &plan, &next).await;
     let part = match (plan.publishes(), plan.held.is_empty()) {
         (false, _) => None,
         (true, true) => Some(next),
@@ -181,7 +194,30 @@ async fn take_over(args: &ConfigArgs, current: &Snapshot, next: Snapshot) {
         None => pending.extend_from_slice(&plan.apply_hot),
     }
     report(mode, &plan, &applied);
-    settle(args, ReloadStatus { pending, ..ReloadStatus::default() }, applied);
+    let due = !plan.held.is_empty() && held.is_none();
+    settle(args, ReloadStatus { pending, held, ..ReloadStatus::default() }, applied);
+    if due {
+        let reason = reload::line("config change", &plan.needs_restart);
+        args.restarts.request(Request { cause: Cause::Config, reason, drain: Drain::Configured });
+    } else {
+        args.restarts.withdraw(Cause::Config);
+    }
+}
+
+/// Why there is no restart for what has to wait. `None`: there is one, or nothing waits.
+async fn held(args: &ConfigArgs, mode: ReloadMode, plan: &ReloadPlan, next: &Snapshot) -> Option<String> {
+    let held = match reload::held(mode, plan, next.settings.commands.restart) {
+        Some(why) => Some(why.to_owned()),
+        None if plan.held.is_empty() => None,
+        None => {
+            let (refusal, next) = (Arc::clone(&args.refusal), next.clone());
+            task::blocking(move || refusal(&next)).await.unwrap_or_else(Some)
+        }
+    };
+    if let Some(why) = &held {
+        tracing::warn!(target: "gateway/reload", "the gateway does not restart itself: {why}");
+    }
+    held
 }
 
 /// The part of a change that can take effect now. `None`: it makes no sense without what has to wait, so all waits.
@@ -225,19 +261,21 @@ fn report(mode: ReloadMode, plan: &ReloadPlan, applied: &[String]) {
 fn skip(args: &ConfigArgs, issues: Vec<Issue>) {
     let texts: Vec<String> = issues.iter().map(Issue::to_text).collect();
     tracing::warn!(target: "gateway/reload", "{}: {}", reload::SKIPPED_INVALID, texts.join("; "));
+    args.restarts.withdraw(Cause::Config);
     settle(args, ReloadStatus { issues, ..ReloadStatus::default() }, Vec::new());
 }
 
 fn settle(args: &ConfigArgs, status: ReloadStatus, applied: Vec<String>) {
     let known = args.status.load();
-    let unchanged = known.issues == status.issues && known.pending == status.pending && applied.is_empty();
-    if unchanged {
+    let unchanged = (&known.issues, &known.pending, &known.held) == (&status.issues, &status.pending, &status.held);
+    if unchanged && applied.is_empty() {
         return;
     }
     let status = ReloadStatus { at: Some(now_ms()), ..status };
     let issues: Vec<Value> = status.issues.iter().map(Issue::to_json).collect();
     let payload = json!({
         "ts": now_ms(), "status": status.word(), "issues": issues, "applied": applied, "pending": status.pending,
+        "held": status.held,
         "generation": args.handle.load().generation,
     });
     args.status.store(Arc::new(status));

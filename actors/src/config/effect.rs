@@ -43,6 +43,8 @@ pub const IN_SETTINGS: &[&str] = &[
     "commands.restart",
     "diagnostics.stuckSessionWarnMs",
     "diagnostics.stuckSessionAbortMs",
+    "diagnostics.memory.softLimitMb",
+    "diagnostics.memory.hardLimitMb",
     "gateway.http.allowedHosts",
     "gateway.http.endpoints.chatCompletions.enabled",
     "gateway.http.endpoints.chatCompletions.maxBodyBytes",

@@ -167,6 +167,19 @@ pub fn plan(mode: ReloadMode, changed: &[KeyPath]) -> ReloadPlan {
     plan
 }
 
+/// Why the gateway does not restart itself for the keys that wait. `None`: it does, or none waits.
+///
+/// `allowed`: `commands.restart`.
+pub fn held(mode: ReloadMode, plan: &ReloadPlan, allowed: bool) -> Option<&'static str> {
+    match mode {
+        _ if plan.held.is_empty() => None,
+        ReloadMode::Off => Some("gateway.reload.mode is off"),
+        ReloadMode::Hot => Some("gateway.reload.mode is hot"),
+        ReloadMode::Hybrid | ReloadMode::Restart if !allowed => Some("commands.restart is false"),
+        ReloadMode::Hybrid | ReloadMode::Restart => None,
+    }
+}
+
 /// A log line about paths: `text (a, b)`.
 pub fn line(text: &str, paths: &[impl AsRef<str>]) -> String {
     let paths: Vec<&str> = paths.iter().map(AsRef::as_ref).collect();
@@ -225,6 +238,21 @@ mod tests {
         assert_eq!(lists(ReloadMode::Hot), [agents, "", port, reload]);
         assert_eq!(lists(ReloadMode::Restart), ["", &format!("{port} {agents}"), "", reload]);
         assert_eq!(lists(ReloadMode::Off), ["", "", &format!("{port} {agents} {reload}"), ""]);
+    }
+
+    #[test]
+    fn a_restart_is_made_unless_mode_or_permission_hold_it() {
+        let check = |mode, path: &str, allowed, expected: Option<&str>| {
+            let why = held(mode, &plan(mode, &[keys(path)]), allowed);
+            assert_eq!(why, expected, "{mode:?} {path} {allowed}");
+        };
+        check(ReloadMode::Hybrid, "gateway.port", true, None);
+        check(ReloadMode::Hybrid, "gateway.port", false, Some("commands.restart is false"));
+        check(ReloadMode::Hybrid, "agents.list", false, None);
+        check(ReloadMode::Restart, "agents.list", true, None);
+        check(ReloadMode::Restart, "agents.list", false, Some("commands.restart is false"));
+        check(ReloadMode::Hot, "gateway.port", true, Some("gateway.reload.mode is hot"));
+        check(ReloadMode::Off, "agents.list", true, Some("gateway.reload.mode is off"));
     }
 
     #[test]

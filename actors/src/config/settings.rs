@@ -33,11 +33,28 @@ pub struct Diagnostics {
     pub stuck_session_warn_ms: u64,
     /// And ended after so many.
     pub stuck_session_abort_ms: u64,
+    pub memory: MemoryLimits,
 }
 
 impl Default for Diagnostics {
     fn default() -> Self {
-        Self { stuck_session_warn_ms: 120_000, stuck_session_abort_ms: 600_000 }
+        Self { stuck_session_warn_ms: 120_000, stuck_session_abort_ms: 600_000, memory: MemoryLimits::default() }
+    }
+}
+
+/// `diagnostics.memory.*`: bounds of the resident size of the process, in units of 1024 × 1024 bytes.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MemoryLimits {
+    /// Above it what is not needed is let go.
+    pub soft_limit_mb: u64,
+    /// Above it the gateway restarts itself, every thirty minutes at most.
+    pub hard_limit_mb: u64,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self { soft_limit_mb: 512, hard_limit_mb: 1024 }
     }
 }
 

@@ -12,8 +12,8 @@ use super::pulse::Pulse;
 use super::steering::{self, Steering};
 use super::stream::{RunStream, now_ms};
 use super::turn::{self, Progress, TurnArgs};
-use crate::supervision::Mail;
 use crate::supervision::task::{self, Task, TaskEnd};
+use crate::supervision::{Mail, spawn_linked};
 
 /// What a run is started with.
 pub struct RunArgs {
@@ -42,8 +42,7 @@ struct RunActorState {
 
 /// Starts a run below its session.
 pub async fn spawn(args: RunArgs, session: ActorCell) -> Result<ActorRef<Mail<RunMsg>>, SpawnErr> {
-    let (actor, _) = RunActor::spawn_linked(None, RunActor, args, session).await?;
-    Ok(actor)
+    spawn_linked("run", RunActor, args, session).await
 }
 
 impl Actor for RunActor {

@@ -20,9 +20,11 @@ use crate::config::paths::expand_tilde;
 use crate::config::settings::{AgentEntry, Settings};
 use crate::disk::Disk;
 use crate::events::Events;
+use crate::memory::Pressure;
 use crate::model::provider::ToolSpec;
 use crate::protocol::agent::PromptMode;
 use crate::protocol::session::{SessionDefaults, ThinkingOption};
+use crate::restart::Restarts;
 use crate::session::reset::{self, ResetRule};
 use crate::session::thinking::COMMON_LEVELS;
 use crate::session::{AgentId, KeyRules, SessionEntry, SessionKey, Sessions};
@@ -50,8 +52,10 @@ pub struct Context {
     pub overview: Overview,
     /// The gateway goes down: nothing new begins, what is accepted waits for the next start.
     pub draining: AtomicBool,
+    pub restarts: Restarts,
     pub safe_mode: SafeMode,
     pub disk: Disk,
+    pub pressure: Pressure,
     pub lanes: Lanes,
     pub models: Arc<dyn ModelSource>,
     pub started: tokio::time::Instant,

@@ -14,6 +14,8 @@ use super::message::{EndWatch, EndedRun};
 
 /// How long an ended run is remembered here; the database remembers it longer.
 pub const TTL: Duration = Duration::from_secs(300);
+/// How long it is remembered even when memory is scarce.
+const FRESH: Duration = Duration::from_secs(10);
 /// Ended runs that are remembered at most.
 pub const CAP: usize = 1000;
 
@@ -118,6 +120,13 @@ impl Directory {
     /// Runs that are not over.
     pub fn open(&self) -> usize {
         self.runs.iter().filter(|row| row.ended_at.is_none()).count()
+    }
+
+    /// Lets ended runs go, but for those that somebody may just be asking about. Returns how many.
+    pub fn forget_ended(&self) -> usize {
+        let (before, now) = (self.runs.len(), Instant::now());
+        self.runs.retain(|_, row| row.ended_at.is_none_or(|ended| now.duration_since(ended) < FRESH));
+        before.saturating_sub(self.runs.len())
     }
 
     fn prune(&self) {

@@ -22,7 +22,7 @@ use crate::store::outbox::OutboxRow;
 use crate::store::runs::{RunRecord, RunState};
 use crate::store::{StoreError, runs, sessions};
 use crate::supervision::task::Timer;
-use crate::supervision::{Ended, Mail, ended, machine, restart, view};
+use crate::supervision::{Ended, Mail, ended, machine, restart, spawn_linked, view};
 use crate::tree::overview;
 
 /// A session without work rests after this long: its actor ends, its rows stay.
@@ -44,8 +44,7 @@ pub struct SessionArgs {
 
 /// Starts the actor of one session below the sessions' group.
 pub async fn spawn(args: SessionArgs, group: ActorCell) -> Result<ActorRef<Mail<SessionMsg>>, SpawnErr> {
-    let (actor, _) = SessionActor::spawn_linked(None, SessionActor, args, group).await?;
-    Ok(actor)
+    spawn_linked("session", SessionActor, args, group).await
 }
 
 impl Actor for SessionActor {
@@ -65,6 +64,12 @@ impl Actor for SessionActor {
             SessionMsg::News(news) => state.news(&me, news).await?,
             SessionMsg::Status(reply) if !matches!(state.phase, Phase::Loading) => {
                 let _ = reply.send(state.status()); // the asker may have gone
+            }
+            SessionMsg::Rest => {
+                if state.is_at_rest() {
+                    me.stop(None);
+                }
+                return Ok(()); // wanting nothing, it puts off no rest
             }
             #[cfg(feature = "fault-injection")]
             SessionMsg::FailRun(fault, reply) => {

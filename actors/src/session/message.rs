@@ -29,6 +29,8 @@ pub enum SessionMsg {
     /// Appends an assistant message. Answers with its id.
     Inject(String, RpcReplyPort<Result<String, SessionError>>),
     Status(RpcReplyPort<SessionStatus>),
+    /// Memory is scarce: rest at once if there is no work.
+    Rest,
     /// News to itself and from its run.
     News(News),
     /// Makes the live run fail; only tests send it. Answers whether there was one.

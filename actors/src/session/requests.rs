@@ -45,7 +45,7 @@ pub fn handle(state: &mut SessionState, me: &Me, request: SessionMsg) {
         SessionMsg::Status(reply) => {
             let _ = reply.send(state.status()); // the asker may have gone
         }
-        SessionMsg::News(_) => {} // taken before it gets here
+        SessionMsg::News(_) | SessionMsg::Rest => {} // taken before it gets here
         #[cfg(feature = "fault-injection")]
         SessionMsg::FailRun(..) => {} // likewise
     }

@@ -22,6 +22,7 @@ use super::machine::{Event, Operation};
 use super::mailbox::{Address, Mail, Mailbox, Unavailable};
 use super::restart::{Exit, Window};
 use super::spec::{Child, ChildSpec, Exceeded, Intensity, Restart, StartFn};
+use super::stall::spawn_linked;
 use super::stop::stop_child;
 use super::view::{self, ASK_LIMIT, Branch, ChildInfo, News, Node, Observer, Refused};
 
@@ -119,7 +120,7 @@ where
             Box::pin(async move {
                 group.alive.clear(); // children of an earlier incarnation ended with it
                 let args = GroupArgs { alive: Arc::clone(&group.alive), of };
-                let (actor, _) = GroupActor::spawn_linked(None, GroupActor::default(), args, parent).await?;
+                let actor = spawn_linked(spec.kind, GroupActor::default(), args, parent).await?;
                 group.address.publish(actor.clone());
                 Ok(actor.get_cell())
             })

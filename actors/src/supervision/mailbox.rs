@@ -39,6 +39,8 @@ pub enum Fault {
     Error,
     /// Never comes back from its handler.
     Hang,
+    /// Holds its worker of the runtime for a while, then goes on.
+    Block,
 }
 
 impl<M> Mail<M> {
@@ -70,6 +72,11 @@ impl<M> Mail<M> {
             Content::Fault(Fault::Error) => Err("injected".into()),
             #[cfg(feature = "fault-injection")]
             Content::Fault(Fault::Hang) => std::future::pending().await,
+            #[cfg(feature = "fault-injection")]
+            Content::Fault(Fault::Block) => {
+                std::thread::sleep(Duration::from_millis(1_200));
+                Ok(None)
+            }
         }
     }
 }

@@ -15,6 +15,7 @@
 //! * `mailbox` – bounded mail, addresses
 //! * `task` – the one place that starts tasks and threads
 //! * `stop` – ask, wait, kill
+//! * `stall` – who holds a worker of the runtime up; the way every actor is started
 
 mod exit;
 pub mod group;
@@ -23,6 +24,7 @@ pub mod machine;
 pub mod mailbox;
 pub mod restart;
 pub mod spec;
+mod stall;
 mod stop;
 pub mod supervisor;
 pub mod task;
@@ -33,5 +35,6 @@ pub use group::{Group, GroupSpec};
 pub use machine::Operation;
 pub use mailbox::{Address, Mail, Mailbox, Unavailable};
 pub use spec::{Child, ChildSpec, Exceeded, Intensity, Restart, StartFn, Strategy};
+pub use stall::{spawn_linked, spawn_root};
 pub use supervisor::{Supervisor, SupervisorArgs, SupervisorMsg};
 pub use view::{Branch, Node, Observer};

@@ -8,6 +8,7 @@ use ractor::{Actor, ActorCell, SpawnErr};
 
 use super::mailbox::{Address, Mail, Mailbox};
 use super::restart::Backoff;
+use super::stall::spawn_linked;
 use super::view::Branch;
 
 /// When a child that ended is started again.
@@ -136,7 +137,7 @@ impl Child {
         let start: StartFn = Arc::new(move |parent| {
             let (args, address) = (args.clone(), address.clone());
             Box::pin(async move {
-                let (started, _) = A::spawn_linked(None, actor(), args, parent).await?;
+                let started = spawn_linked(spec.kind, actor(), args, parent).await?;
                 address.publish(started.clone());
                 Ok(started.get_cell())
             })

@@ -12,6 +12,8 @@ use futures::FutureExt;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tracing::{Instrument, Span};
 
+use super::stall::Timed;
+
 /// A running task; dropping it aborts it at its next await.
 #[derive(Debug)]
 #[must_use = "dropping a task aborts it"]
@@ -81,7 +83,7 @@ where
     F::Output: Send + 'static,
     R: FnOnce(TaskEnd<F::Output>) + Send + 'static,
 {
-    Task { handle: tokio::spawn(guarded(name, future, report).instrument(Span::current())) }
+    Task { handle: tokio::spawn(Timed::new(name, guarded(name, future, report)).instrument(Span::current())) }
 }
 
 /// Not an `async fn`: that would keep the future twice, as its argument and as what it awaits.
@@ -113,7 +115,7 @@ impl TaskSet {
         F: Future<Output = ()> + Send + 'static,
     {
         while self.tasks.try_join_next().is_some() {} // forget those that have ended
-        self.tasks.spawn(guarded(name, future, |_| {}).instrument(Span::current()));
+        self.tasks.spawn(Timed::new(name, guarded(name, future, |_| {})).instrument(Span::current()));
     }
 
     /// Tasks that have not ended.

@@ -9,7 +9,8 @@
 //! │   ├─ events       permanent        the hub: one order for all connections
 //! │   ├─ presence     permanent        who is here
 //! │   ├─ devices      permanent        paired devices and requests to pair
-//! │   └─ disk         permanent        room on the disk
+//! │   ├─ disk         permanent        room on the disk
+//! │   └─ memory       permanent        memory of the process
 //! ├─ agents           rest for one
 //! │   ├─ sessions     group            session (transient) → run (temporary) → the turn's task
 //! │   └─ recovery     permanent        starts the sessions that have work from before, whenever the sessions start
@@ -31,13 +32,14 @@ pub mod overview;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ractor::{Actor, ActorRef, SpawnErr};
+use ractor::{ActorRef, SpawnErr};
 
 use crate::channels::{account, keeper_child};
 use crate::config;
 use crate::devices;
 use crate::disk;
 use crate::events;
+use crate::memory;
 use crate::presence::{self, Presence, PresenceArgs};
 use crate::run::context::Context;
 use crate::session::actor::{self as session_actor, SessionArgs};
@@ -46,7 +48,7 @@ use crate::store;
 use crate::supervision::group::{SpawnFn, member_spec};
 use crate::supervision::{
     Address, Child, ChildSpec, Exceeded, GroupSpec, Intensity, Mail, Observer, Restart, Strategy, Supervisor,
-    SupervisorArgs, SupervisorMsg, supervisor,
+    SupervisorArgs, SupervisorMsg, spawn_root, supervisor,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -98,7 +100,7 @@ pub async fn start(args: TreeArgs) -> Result<Tree, SpawnErr> {
         children: branches,
         observer: Arc::clone(&observer),
     };
-    let (root, ended) = Supervisor::spawn(None, Supervisor, root).await?;
+    let (root, ended) = spawn_root("root", Supervisor, root).await?;
     overview.publish(root.clone());
     Ok(Tree { root, ended })
 }
@@ -145,6 +147,7 @@ fn infra(args: &TreeArgs) -> Vec<Child> {
         presence::child(args.presence.clone(), args.presence_args.clone(), permanent("presence")),
         devices::child(args.devices.clone(), args.devices_args.clone(), permanent("devices")),
         disk::child(store.dir().to_owned(), context.disk.clone(), context.events.clone(), permanent("disk")),
+        memory::child(Arc::clone(context), permanent("memory")),
     ]
 }
 

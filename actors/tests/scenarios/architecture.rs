@@ -60,6 +60,17 @@ fn folders_know_only_what_they_may() {
     }
 }
 
+/// Otherwise its handlers would hold the runtime up without being named.
+#[test]
+fn actors_are_started_by_supervision_alone() {
+    let found: Vec<String> = ["actors/src", "src"]
+        .iter()
+        .flat_map(|folder| mentions(folder, &["::spawn_linked(", "::spawn(None"]))
+        .filter(|line| !line.contains("supervision/stall.rs") && !line.contains("tests.rs:"))
+        .collect();
+    assert_eq!(found, Vec::<String>::new(), "use supervision::spawn_linked");
+}
+
 #[test]
 fn an_actor_says_who_looks_after_it() {
     let mut actors = 0;

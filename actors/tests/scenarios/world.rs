@@ -12,7 +12,9 @@ use openclaw_actors::config::{ConfigHandle, load};
 use openclaw_actors::devices::{self, Devices, DevicesArgs};
 use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Entitlement, Events, EventsMsg, Outbox, Subscriber};
+use openclaw_actors::memory::Pressure;
 use openclaw_actors::presence::{Presence, PresenceArgs, PresenceEntry};
+use openclaw_actors::restart::Restarts;
 use openclaw_actors::run::context::{Context, Lanes};
 use openclaw_actors::run::directory::{Directory, Ticket};
 use openclaw_actors::run::lane::Lane;
@@ -70,8 +72,10 @@ impl World {
         let context = Arc::new(Context {
             overview: Overview::new(events.clone(), directory.clone()),
             draining: AtomicBool::new(false),
+            restarts: Restarts::default(),
             safe_mode: SafeMode::default(),
             disk: Disk::default(),
+            pressure: Pressure::default(),
             store: Store::new(&paths.state_dir),
             config: handle.clone(),
             events,
@@ -97,6 +101,8 @@ impl World {
                 status: Arc::default(),
                 reload: Arc::default(),
                 apply: Arc::new(|_| {}),
+                refusal: Arc::new(|_| None),
+                restarts: context.restarts.clone(),
             },
             presence: Presence::new("presence", 64),
             presence_args: PresenceArgs {

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use openclaw_actors::config::issue::KeyPath;
-use openclaw_actors::config::reload::{self, ReloadPlan};
+use openclaw_actors::config::reload;
 use openclaw_actors::config::settings::ReloadMode;
 
 use crate::cli::context::Context;
@@ -16,19 +16,17 @@ use crate::client::RunFile;
 /// Longest wait for a sign of life.
 const KNOCK: Duration = Duration::from_millis(300);
 
-/// The sentence for these changes. `mode` is the reload mode that was in force before them.
-pub fn sentence(running: bool, mode: ReloadMode, changed: &[KeyPath]) -> &'static str {
+/// The sentence for these changes. `mode` is the reload mode that was in force before them, `allowed` is
+/// `commands.restart` after them.
+pub fn sentence(running: bool, mode: ReloadMode, allowed: bool, changed: &[KeyPath]) -> &'static str {
     if !running {
         return "Gateway not running; applies at next start.";
     }
-    of_plan(&reload::plan(mode, changed))
-}
-
-fn of_plan(plan: &ReloadPlan) -> &'static str {
-    match (plan.needs_restart.is_empty(), plan.ignored.is_empty()) {
-        (false, _) => "Restart the gateway to apply it.",
-        (true, false) => "Restart the gateway to apply.",
-        (true, true) => "Applied by the running gateway.",
+    let plan = reload::plan(mode, changed);
+    match (plan.held.is_empty(), reload::held(mode, &plan, allowed)) {
+        (true, _) => "Applied by the running gateway.",
+        (false, None) => "The gateway will restart itself.",
+        (false, Some(_)) => "Restart the gateway to apply.",
     }
 }
 
@@ -46,16 +44,18 @@ mod tests {
     use super::*;
 
     fn say(mode: ReloadMode, path: &str) -> &'static str {
-        sentence(true, mode, &[path.split('.').map(str::to_owned).collect()])
+        sentence(true, mode, true, &[path.split('.').map(str::to_owned).collect()])
     }
 
     #[test]
     fn the_sentence_follows_the_reload_plan() {
         assert_eq!(say(ReloadMode::Hybrid, "agents.defaults.model"), "Applied by the running gateway.");
-        assert_eq!(say(ReloadMode::Hybrid, "gateway.port"), "Restart the gateway to apply it.");
+        assert_eq!(say(ReloadMode::Hybrid, "gateway.port"), "The gateway will restart itself.");
         assert_eq!(say(ReloadMode::Hot, "gateway.port"), "Restart the gateway to apply.");
         assert_eq!(say(ReloadMode::Off, "agents.defaults.model"), "Restart the gateway to apply.");
-        let down = sentence(false, ReloadMode::Hybrid, &[vec!["gateway".into(), "port".into()]]);
+        let port = [vec!["gateway".into(), "port".into()]];
+        assert_eq!(sentence(true, ReloadMode::Hybrid, false, &port), "Restart the gateway to apply.");
+        let down = sentence(false, ReloadMode::Hybrid, true, &port);
         assert_eq!(down, "Gateway not running; applies at next start.");
     }
 }

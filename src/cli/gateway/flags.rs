@@ -48,7 +48,7 @@ pub struct RunArgs {
     /// Move configuration, sessions and workspace away first; needs --dev
     #[arg(long)]
     pub reset: bool,
-    /// End another gateway of this user that holds the port
+    /// End a gateway of this user that holds the port; nothing else is ended
     #[arg(long)]
     pub force: bool,
     /// Everything down to debug on the console; the log file keeps its level
@@ -160,11 +160,6 @@ fn absent(args: &RunArgs, supervised: bool) -> Result<(), Failure> {
     if args.daemon && !supervised {
         return Err(Failure::usage(
             "This release does not detach with --daemon. Run it in the foreground or under a service manager.",
-        ));
-    }
-    if args.force {
-        return Err(Failure::usage(
-            "This release does not have --force. End what holds the port; openclaw gateway status --deep names it.",
         ));
     }
     if args.instance.is_some() {

@@ -6,12 +6,16 @@ mod call;
 pub mod check;
 mod dev;
 pub mod flags;
+mod force;
 mod health;
+mod life;
 pub mod probe;
 pub mod reach;
+mod restart;
 mod resume;
 pub mod run;
 pub mod status;
+mod stop;
 
 use clap::{Args, Subcommand};
 
@@ -48,6 +52,8 @@ pub enum GatewayCommand {
     Health(health::GatewayHealthArgs),
     Call(call::CallArgs),
     Resume(resume::ResumeArgs),
+    Restart(restart::RestartArgs),
+    Stop(stop::StopArgs),
 }
 
 impl GatewayArgs {
@@ -59,6 +65,8 @@ impl GatewayArgs {
             Some(GatewayCommand::Health(args)) => args.rpc.json,
             Some(GatewayCommand::Call(args)) => args.rpc.json,
             Some(GatewayCommand::Resume(args)) => args.rpc.json,
+            Some(GatewayCommand::Restart(args)) => args.json,
+            Some(GatewayCommand::Stop(args)) => args.json,
         }
     }
 }
@@ -72,5 +80,7 @@ pub fn run(args: GatewayArgs, context: &Context, hooks: &Hooks) -> Outcome {
         Some(GatewayCommand::Health(args)) => health::run(&args, context),
         Some(GatewayCommand::Call(args)) => call::run(&args, context),
         Some(GatewayCommand::Resume(args)) => resume::run(&args, context),
+        Some(GatewayCommand::Restart(args)) => restart::run(&args, context),
+        Some(GatewayCommand::Stop(args)) => stop::run(&args, context),
     }
 }

@@ -8,12 +8,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use openclaw_actors::config::env::Env;
+use openclaw_actors::config::load;
 use openclaw_actors::config::paths::Paths;
 use openclaw_actors::config::{Issue, IssueCode, Snapshot};
 
 use super::check::{self, ConfigState, Credentials, Facts, Listen};
 use super::dev;
 use super::flags::{self, RunArgs, RunFlags};
+use super::force;
 use crate::cli::Hooks;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure, Outcome};
@@ -45,10 +47,73 @@ pub struct RunOptions {
     pub workers: Option<usize>,
     /// A flag gives the secret or its kind; a new configuration does not change them.
     pub credentials_overridden: bool,
+    /// For the question whether another configuration would start.
+    pub check: StartCheck,
+}
+
+/// What a start is checked with, besides the configuration.
+#[derive(Debug, Clone)]
+pub struct StartCheck {
+    flags: RunFlags,
+    env: Env,
+    env_port: Option<u16>,
+    port_default: u16,
+    /// Paths as messages show them.
+    config_path: String,
+    audit_path: String,
+}
+
+impl StartCheck {
+    fn new(flags: RunFlags, context: &Context) -> Result<Self, Failure> {
+        Ok(Self {
+            flags,
+            env: context.env.clone(),
+            env_port: context.env_port()?,
+            port_default: context.paths.port_default,
+            config_path: context.show(&context.paths.config_path),
+            audit_path: context.show(&context.paths.state_dir.join("logs").join("config-audit.jsonl")),
+        })
+    }
+
+    /// Where a gateway with this configuration, its secrets resolved, listens; or why none starts with it.
+    pub fn listen(&self, snapshot: &Snapshot) -> Result<Listen, Failure> {
+        let config = match snapshot.exists {
+            true => ConfigState::Valid(&snapshot.settings, &snapshot.value),
+            false => ConfigState::Missing,
+        };
+        let secrets = load::shared_secrets(snapshot);
+        let of_config =
+            Credentials { token: secrets.token.map(str::to_owned), password: secrets.password.map(str::to_owned) };
+        let listen = check::check(&self.facts(config, &snapshot.env, of_config))?;
+        secrets_available(snapshot)?;
+        Ok(listen)
+    }
+
+    fn facts<'a>(&'a self, config: ConfigState<'a>, env: &Env, config_credentials: Credentials) -> Facts<'a> {
+        let env = |name: &str| env.non_empty(name).map(str::to_owned);
+        Facts {
+            flags: &self.flags,
+            config,
+            config_credentials,
+            env_credentials: Credentials {
+                token: env("OPENCLAW_GATEWAY_TOKEN"),
+                password: env("OPENCLAW_GATEWAY_PASSWORD"),
+            },
+            env_port: self.env_port,
+            port_default: self.port_default,
+            config_path: self.config_path.clone(),
+            audit_path: self.audit_path.clone(),
+            in_container: in_container(),
+            tailnet: tailnet(),
+        }
+    }
 }
 
 pub fn run(args: &RunArgs, context: &Context, hooks: &Hooks) -> Outcome {
     let options = prepare(args, context)?;
+    if args.force {
+        force::free(context, &options.listen)?;
+    }
     (hooks.serve)(options)
 }
 
@@ -69,18 +134,17 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
     if dev {
         dev::prepare(context, flags.dev, flags.reset)?;
     }
-    let (snapshot, issues) = match context.loaded() {
-        Ok(snapshot) => (Some(with_exec_secrets(context, snapshot)?), Vec::new()),
-        Err(error) => (None, error.issues.iter().map(Issue::to_text).collect()),
+    let start = StartCheck::new(flags.clone(), context)?;
+    let snapshot = match context.loaded() {
+        Ok(snapshot) => with_exec_secrets(context, snapshot)?,
+        Err(error) => {
+            let issues: Vec<String> = error.issues.iter().map(Issue::to_text).collect();
+            let facts = start.facts(ConfigState::Invalid(&issues), &start.env, Credentials::default());
+            check::check(&facts)?;
+            return Err(Failure::config("no configuration")); // `check` has refused it
+        }
     };
-    let config = match &snapshot {
-        None => ConfigState::Invalid(&issues),
-        Some(snapshot) if snapshot.exists => ConfigState::Valid(&snapshot.settings, &snapshot.value),
-        Some(_) => ConfigState::Missing,
-    };
-    let listen = check::check(&facts(&flags, context, config, snapshot.as_ref())?)?;
-    let Some(snapshot) = snapshot else { return Err(Failure::config("no configuration")) }; // `check` has refused it
-    secrets_available(&snapshot)?;
+    let listen = start.listen(&snapshot)?;
     if in_container() && flags.bind.is_none() && listen.hosts.iter().all(IpAddr::is_loopback) {
         context
             .output
@@ -98,6 +162,7 @@ fn prepare(args: &RunArgs, context: &Context) -> Result<RunOptions, Failure> {
         colour: context.output.colour_err(),
         workers: flags.workers,
         credentials_overridden: flags.token.is_some() || flags.password.is_some() || flags.auth.is_some(),
+        check: start,
     })
 }
 
@@ -119,32 +184,6 @@ fn secrets_available(snapshot: &Snapshot) -> Result<(), Failure> {
     }
     let first = Failure::config("Startup failed: required secrets are unavailable.").exit(Exit::Configuration);
     Err(reasons.into_iter().fold(first, Failure::line))
-}
-
-fn facts<'a>(
-    flags: &'a RunFlags,
-    context: &Context,
-    config: ConfigState<'a>,
-    snapshot: Option<&Snapshot>,
-) -> Result<Facts<'a>, Failure> {
-    let environment = snapshot.map_or(&context.env, |snapshot| &snapshot.env);
-    let env = |name: &str| environment.non_empty(name).map(str::to_owned);
-    let keys = snapshot.map(|snapshot| context.keys_of(snapshot)).transpose()?.unwrap_or_default();
-    Ok(Facts {
-        flags,
-        config,
-        config_credentials: Credentials { token: keys.token, password: keys.password },
-        env_credentials: Credentials {
-            token: env("OPENCLAW_GATEWAY_TOKEN"),
-            password: env("OPENCLAW_GATEWAY_PASSWORD"),
-        },
-        env_port: context.env_port()?,
-        port_default: context.paths.port_default,
-        config_path: context.show(&context.paths.config_path),
-        audit_path: context.show(&context.paths.state_dir.join("logs").join("config-audit.jsonl")),
-        in_container: in_container(),
-        tailnet: tailnet(),
-    })
 }
 
 /// Does a service manager look after this process? Then it must stay in the foreground.

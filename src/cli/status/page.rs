@@ -166,7 +166,8 @@ fn reload(document: &Value) -> Option<String> {
     let issues = list(document, "/configReload/issues").iter().filter_map(|issue| string(issue, "/message"));
     let pending = list(document, "/configReload/pending").iter().filter_map(Value::as_str);
     let why: Vec<&str> = issues.chain(pending).collect();
-    Some(format!("{status} · {}", why.join("; ")))
+    let held = string(document, "/configReload/held").map(|why| format!(" · {why}")).unwrap_or_default();
+    Some(format!("{status} · {}{held}", why.join("; ")))
 }
 
 /// `local · ws://… (local loopback) · reachable 4ms · auth token · host app 1.2.3`
@@ -401,6 +402,9 @@ mod tests {
         assert_eq!(overview(&document, false).last().unwrap()[..], ["Config reload", "invalid · bad"]);
         document["configReload"] = json!({ "status": "restart-pending", "issues": [], "pending": ["gateway.port"] });
         assert_eq!(overview(&document, false).last().unwrap()[1], "restart-pending · gateway.port");
+        document["configReload"]["held"] = json!("commands.restart is false");
+        let held = "restart-pending · gateway.port · commands.restart is false";
+        assert_eq!(overview(&document, false).last().unwrap()[1], held);
     }
 
     #[test]

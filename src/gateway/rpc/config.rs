@@ -33,7 +33,7 @@ pub const METHODS: &[Method] = &[
 ];
 
 /// Parameters of the writing methods. `sessionKey`, `note`, `deliveryContext` and `restartDelayMs` are about the restart
-/// that 2026.5.12 makes after a write; a write does not restart this gateway, so they are not looked at.
+/// that 2026.5.12 makes after a write; here the watcher asks for one if the change needs it, so they are not looked at.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WriteParams {

@@ -27,6 +27,7 @@ mod logs;
 mod metrics;
 mod models;
 mod outbox;
+mod restart;
 pub mod run_end;
 mod run_events;
 mod run_result;
@@ -76,6 +77,7 @@ impl Method {
 /// Every family's table, in the order in which `hello-ok` lists them.
 const FAMILIES: &[&[Method]] = &[
     system::METHODS,
+    restart::METHODS,
     status::METHODS,
     tree::METHODS,
     logs::METHODS,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use openclaw_actors::memory::Usage;
 use openclaw_actors::protocol::params::{self, Params};
 use openclaw_actors::store::journal::{self, JournalEntry};
 use serde::Deserialize;
@@ -29,30 +30,15 @@ impl Params for StabilityParams {
     }
 }
 
-/// Memory of this process, bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
-    rss: u64,
-    rss_max: u64,
-}
-
-/// Reads the kernel's figures. Blocking; `None` where there is no `/proc`.
-pub fn memory() -> Option<Memory> {
-    parse_memory(&std::fs::read_to_string("/proc/self/status").ok()?)
-}
-
-fn parse_memory(status: &str) -> Option<Memory> {
-    let bytes = |key: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(key))?;
-        Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-    };
-    Some(Memory { rss: bytes("VmRSS:")?, rss_max: bytes("VmHWM:")? })
-}
-
-/// The payload; `entries` are all rows, oldest first.
+/// The payload; `entries` are all rows, oldest first; `memory` with how often it became scarce.
 ///
 /// `count`, `firstSeq` and `lastSeq` are about the whole journal, `events` about what was asked for.
-pub fn answer(entries: &[JournalEntry], params: &StabilityParams, memory: Option<Memory>, now: Timestamp) -> Value {
+pub fn answer(
+    entries: &[JournalEntry],
+    params: &StabilityParams,
+    memory: Option<(Usage, u64)>,
+    now: Timestamp,
+) -> Value {
     let asked = |entry: &&JournalEntry| {
         params.kind.as_deref().is_none_or(|kind| kind == entry.kind) && entry.seq > params.since_seq.unwrap_or(0)
     };
@@ -64,9 +50,10 @@ pub fn answer(entries: &[JournalEntry], params: &StabilityParams, memory: Option
         *by_type.entry(&entry.kind).or_default() += 1;
     }
     let mut summary = json!({ "byType": by_type });
-    if let Some(memory) = memory {
-        summary["memory"] =
-            json!({ "latest": { "rssBytes": memory.rss }, "maxRssBytes": memory.rss_max, "pressureCount": 0 });
+    if let Some((usage, pressures)) = memory {
+        summary["memory"] = json!({
+            "latest": { "rssBytes": usage.rss }, "maxRssBytes": usage.rss_max, "pressureCount": pressures,
+        });
     }
     let mut answer = json!({
         "generatedAt": format!("{now:.3}"),
@@ -121,12 +108,5 @@ mod tests {
         let payload = answer(&[], &StabilityParams::default(), None, Timestamp::UNIX_EPOCH);
         assert_eq!((&payload["firstSeq"], &payload["dropped"]), (&Value::Null, &json!(0)));
         assert_eq!(payload["generatedAt"], "1970-01-01T00:00:00.000Z");
-    }
-
-    #[test]
-    fn memory_is_read_in_bytes() {
-        let status = "Name:\tx\nVmHWM:\t   2048 kB\nVmRSS:\t    1024 kB\n";
-        assert_eq!(parse_memory(status), Some(Memory { rss: 1 << 20, rss_max: 2 << 20 }));
-        assert_eq!(parse_memory("Name:\tx\n"), None);
     }
 }

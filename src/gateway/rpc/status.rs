@@ -84,11 +84,11 @@ fn counts(counts: Vec<(String, i64)>) -> Value {
     Value::Object(all)
 }
 
-/// How the latest edit of the configuration file was received, why it is not in force, and which of its paths wait for a
-/// restart.
+/// How the latest edit of the configuration file was received, why it is not in force, which of its paths wait for a
+/// restart, and why the gateway does not make it itself.
 fn config_reload(reload: &ReloadStatus) -> Value {
     let issues: Vec<Value> = reload.issues.iter().map(Issue::to_json).collect();
-    json!({ "status": reload.word(), "issues": issues, "pending": reload.pending })
+    json!({ "status": reload.word(), "issues": issues, "pending": reload.pending, "held": reload.held })
 }
 
 /// As of the last minute.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use openclaw_actors::devices::DeviceIdentity;
+use openclaw_actors::memory;
 use openclaw_actors::presence::{PresenceEntry, PresenceMsg, note};
 use openclaw_actors::protocol::ErrorShape;
 use openclaw_actors::protocol::params::Params;
@@ -134,7 +135,8 @@ async fn stability(call: Call) -> Result<Reply, ErrorShape> {
     let params: StabilityParams = call.params()?;
     let read = |db: &_| journal::list(db, 0, None, stability::CAPACITY);
     let entries = call.services.context.store.read(read).await.map_err(store_failed)?;
-    let memory = task::blocking(stability::memory).await.ok().flatten();
+    let usage = task::blocking(memory::usage_now).await.ok().flatten();
+    let memory = usage.map(|usage| (usage, call.services.context.pressure.count()));
     Ok(Reply::Value(stability::answer(&entries, &params, memory, Timestamp::now())))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use openclaw_actors::events::ConnId;
 use openclaw_actors::supervision::group::{SpawnFn, member_spec};
 use openclaw_actors::supervision::task::{self, Task, TaskEnd};
-use openclaw_actors::supervision::{Group, GroupSpec, Mail, Observer, Restart};
+use openclaw_actors::supervision::{Group, GroupSpec, Mail, Observer, Restart, spawn_linked};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr};
 use tracing::Instrument;
 
@@ -54,8 +54,7 @@ pub fn spawn_fn(services: Arc<Services>, visitor: Visitor) -> SpawnFn<ConnId, Co
         let args = args.lock().unwrap_or_else(PoisonError::into_inner).take();
         Box::pin(async move {
             let args = args.ok_or_else(|| SpawnErr::StartupFailed("a connection starts only once".into()))?;
-            let (actor, _) = ConnectionActor::spawn_linked(None, ConnectionActor, *args, parent).await?;
-            Ok(actor)
+            spawn_linked("connection", ConnectionActor, *args, parent).await
         })
     })
 }
