@@ -27,6 +27,11 @@ pub fn is_gateway(address: SocketAddr, limit: Duration) -> bool {
     get(address, "/healthz", limit).is_some_and(|(_, answer)| answer.contains(r#""status":"live""#))
 }
 
+/// Does a gateway there go down? Then it takes no new connection.
+pub fn is_draining(address: SocketAddr, limit: Duration) -> bool {
+    get(address, "/readyz", limit).is_some_and(|(status, answer)| status == 503 && answer.contains(r#""draining""#))
+}
+
 /// Does a gateway there take work?
 pub fn is_ready(address: SocketAddr, limit: Duration) -> bool {
     get(address, "/readyz", limit).is_some_and(|(status, _)| status == 200)

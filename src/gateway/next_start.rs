@@ -10,8 +10,8 @@ use openclaw_actors::config::handle::Snapshot;
 use openclaw_actors::supervision::task;
 use tokio::time::{sleep, timeout};
 
-use super::bind;
 use super::services::Services;
+use super::{bind, service_manager};
 use crate::cli::Failure;
 use crate::cli::gateway::run::{RunOptions, StartCheck};
 
@@ -67,6 +67,7 @@ pub async fn wait(services: &Services) {
             );
             told = Some(refusal);
         }
+        service_manager::stopping(LIMIT + RETRY * 2); // it would not wait for ever
         sleep(RETRY).await;
     }
 }

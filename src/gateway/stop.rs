@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use openclaw_actors::events::{Event, EventsMsg};
-use openclaw_actors::restart::{Cause, Drain, Order};
+use openclaw_actors::restart::{Cause, Drain, Order, Restarts};
 use openclaw_actors::run::message::AbortCause;
 use openclaw_actors::session::SessionMsg;
 use openclaw_actors::tree::Tree;
@@ -66,11 +66,13 @@ impl Signals {
         }
     }
 
-    /// The next one that ends the service, whatever else comes.
-    async fn next_stop(&mut self) -> &'static str {
+    /// The next one that ends the service. One more SIGUSR1 ends the wait for running turns, as a restart goes.
+    async fn next_stop(&mut self, restarts: &Restarts) -> &'static str {
         loop {
-            if let Asked::Stop(name) = self.next().await {
-                return name;
+            match self.next().await {
+                Asked::Stop(name) => return name,
+                Asked::Restart => restarts.hurry(),
+                Asked::Reload => {}
             }
         }
     }
@@ -160,7 +162,7 @@ pub async fn stop(services: &Arc<Services>, tree: Tree, signals: &mut Signals, r
     service_manager::stopping(limit.unwrap_or(DRAIN_LIMIT) + SETTLE_LIMIT + GOODBYE_LIMIT);
     let told_to_stop = tokio::select! {
         () = orderly(services, order.is_some(), limit) => false,
-        name = signals.next_stop() => {
+        name = signals.next_stop(&services.context.restarts) => {
             tracing::warn!(target: "gateway", "{name} during the drain; stopping at once");
             true
         }

@@ -58,9 +58,12 @@ async fn a_forced_restart_cuts_a_turn_off_and_it_goes_on_afterwards() {
     assert_eq!((&busy["safe"], &busy["counts"]["embeddedRuns"]), (&json!(false), &json!(1)), "{busy}");
     assert_eq!(busy["blockers"][0]["kind"], "embedded-run");
 
-    // The first waits for the turn; the second does not, and hurries the first.
+    // The first waits for the turn. The second does not, and hurries the first, which takes no call any more.
     let deferred = world.gateway.cli(&["gateway", "restart", "--safe", "--json"]);
     assert_eq!(json_of(&deferred)["result"], "deferred", "{}", deferred.stdout);
+    client.event("shutdown").await;
+    let joined = world.gateway.cli(&["gateway", "restart", "--safe", "--json"]);
+    assert_eq!(json_of(&joined)["result"], "coalesced", "{}", joined.stdout);
     let ended = world.gateway.cli(&["gateway", "restart", "--force"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stdout.starts_with("Restarted gateway (pid ") && ended.stdout.contains("it is ready"));
@@ -145,5 +148,31 @@ async fn too_much_memory_lets_idle_sessions_rest_and_restarts_once() {
     let told = world.gateway.stderr();
     assert!(told.contains("memory is above its hard limit; the gateway restarts"), "{told}");
     assert_eq!(told.matches("restarting: memory above").count(), 1, "not again within half an hour: {told}");
+    assert_eq!(say(&mut client, "main", "still here").await, ANSWER);
+}
+
+#[tokio::test]
+async fn below_a_service_manager_it_ends_and_is_started_from_outside() {
+    let fake = FakeProvider::start();
+    let mut gateway = Gateway::prepare(binary(), &fake.base_url(), |config| config);
+    let socket = gateway.place().root().join("notify");
+    let _manager = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    gateway.place_mut().environment.push(("NOTIFY_SOCKET".into(), socket.to_str().unwrap().into()));
+    gateway.launch();
+    let mut world = World { gateway, fake };
+    let mut client = world.client().await;
+    let answer = client.ask("gateway.restart.request", json!({})).await;
+    assert_eq!(answer["restart"]["mode"], "supervisor", "{answer}");
+    assert_eq!(world.gateway.ended(SOON).code, Some(0));
+}
+
+#[tokio::test]
+async fn a_signal_does_not_restart_into_a_broken_file_either() {
+    let world = World::start();
+    let mut client = world.client().await;
+    world.gateway.place().write_config("{ gateway: { mode: ");
+    world.gateway.signal(nix::sys::signal::Signal::SIGUSR1);
+    let refusal = "no restart: the gateway would not start again";
+    eventually(refusal, SOON, async || world.gateway.stderr().contains(refusal).then_some(())).await;
     assert_eq!(say(&mut client, "main", "still here").await, ANSWER);
 }

@@ -62,7 +62,7 @@ impl Default for MemoryLimits {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Commands {
-    /// May the gateway be restarted from outside: SIGUSR1?
+    /// May the gateway be restarted by SIGUSR1, and restart itself for a changed key that needs it?
     pub restart: bool,
 }
 

@@ -86,6 +86,15 @@ impl Restarts {
         self.desk.send_modify(|desk| desk.phase = Phase::UnderWay { hurry: drain == Drain::Skip });
     }
 
+    /// Running turns need not be waited for any longer, if the gateway goes down for a restart.
+    pub fn hurry(&self) {
+        self.desk.send_modify(|desk| {
+            if let Phase::UnderWay { hurry } = &mut desk.phase {
+                *hurry = true;
+            }
+        });
+    }
+
     /// Does the gateway go down for a restart?
     pub fn is_under_way(&self) -> bool {
         matches!(self.desk.borrow().phase, Phase::UnderWay { .. })

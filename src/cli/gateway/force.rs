@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getuid};
+use nix::sys::signal::Signal;
+use nix::unistd::getuid;
 use tokio::time::Instant;
 
 use super::check::Listen;
@@ -113,7 +113,7 @@ async fn end(context: &Context, listen: &Listen, found: &[Proven]) -> Result<(),
     let (port, since) = (listen.port, Instant::now());
     let gone = || found.iter().all(|one| !one.owner.lives()) && !holders(listen).busy();
     for one in found {
-        signal(one, Signal::SIGTERM)?;
+        life::signal(&one.owner, Signal::SIGTERM)?;
         let Listener { pid, command, .. } = &one.listener;
         context.output.note(format!("force: killed pid {pid} ({command}) on port {port}"));
         if one.owner.supervised {
@@ -121,9 +121,9 @@ async fn end(context: &Context, listen: &Listen, found: &[Proven]) -> Result<(),
         }
     }
     if !life::until(ORDERLY, gone).await {
-        found.iter().try_for_each(|one| signal(one, Signal::SIGTERM))?;
+        found.iter().try_for_each(|one| life::signal(&one.owner, Signal::SIGTERM))?;
         if !life::until(AT_ONCE, gone).await {
-            found.iter().try_for_each(|one| signal(one, Signal::SIGKILL))?;
+            found.iter().try_for_each(|one| life::signal(&one.owner, Signal::SIGKILL))?;
             context.output.note(format!("force: escalated to SIGKILL while freeing port {port}"));
             if !life::until(KILLED, gone).await {
                 return Err(Failure::error(format!("port {port} is still held after SIGKILL")));
@@ -132,19 +132,6 @@ async fn end(context: &Context, listen: &Listen, found: &[Proven]) -> Result<(),
     }
     context.output.note(format!("force: waited {}ms for port {port} to free", since.elapsed().as_millis()));
     Ok(())
-}
-
-/// Only to the process that was proven: a pid may have gone to somebody else meanwhile.
-fn signal(one: &Proven, signal: Signal) -> Result<(), Failure> {
-    let pid = one.owner.pid;
-    if !one.owner.lives() {
-        return Ok(());
-    }
-    let number = i32::try_from(pid).map_err(|_| Failure::error(format!("{pid} is no pid")))?;
-    match kill(Pid::from_raw(number), signal) {
-        Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
-        Err(error) => Err(Failure::error(format!("pid {pid} could not be ended: {error}"))),
-    }
 }
 
 #[cfg(test)]

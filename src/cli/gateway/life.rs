@@ -7,6 +7,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -86,6 +89,24 @@ pub fn not_running(context: &Context, json: bool, action: &'static str) -> Outco
 /// As `openclaw gateway status` says it.
 fn service() -> Value {
     json!({ "label": "none", "loaded": false, "loadedText": "enabled", "notLoadedText": "no service manager" })
+}
+
+/// Does the gateway go down already? It takes no new connection then.
+pub fn is_draining(owner: &LockOwner) -> bool {
+    knock::is_draining(SocketAddr::from((Ipv4Addr::LOCALHOST, owner.port)), KNOCK)
+}
+
+/// Sends a signal to the process that holds the lock, and to no other that got its pid.
+pub fn signal(owner: &LockOwner, signal: Signal) -> Result<(), Failure> {
+    let pid = owner.pid;
+    if !owner.lives() {
+        return Ok(());
+    }
+    let number = i32::try_from(pid).map_err(|_| Failure::error(format!("{pid} is no pid")))?;
+    match kill(Pid::from_raw(number), signal) {
+        Ok(()) | Err(Errno::ESRCH) => Ok(()), // it may have ended just now
+        Err(error) => Err(Failure::error(format!("the gateway (pid {pid}) could not be sent {signal}: {error}"))),
+    }
 }
 
 /// Waits until this life of the gateway is over. Returns whether it is.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use nix::sys::signal::Signal;
 use openclaw_actors::config::duration;
 use serde_json::{Value, json};
 
@@ -54,7 +55,11 @@ pub fn run(args: &RestartArgs, context: &Context) -> Outcome {
     let Some(owner) = life::gateway(context)? else { return life::not_running(context, args.json, "restart") };
     let rpc_args = RpcArgs { port: Some(owner.port), ..RpcArgs::default() };
     let gateway = rpc::locate(context, &rpc_args, Invalid::Noted)?;
-    let answer = context.block_on(gateway.call("gateway.restart.request", params, REQUEST_LIMIT))??;
+    let answer = match context.block_on(gateway.call("gateway.restart.request", params, REQUEST_LIMIT))? {
+        Ok(answer) => answer,
+        Err(_) if life::is_draining(&owner) => under_way(args, &owner)?,
+        Err(failure) => return Err(failure),
+    };
     let facts = json!({ "preflight": answer["preflight"], "restart": answer["restart"] });
     if args.safe {
         return safe(args, context, &answer);
@@ -64,6 +69,14 @@ pub fn run(args: &RestartArgs, context: &Context) -> Outcome {
     }
     let done = context.block_on(finished(context, &owner, &answer))??;
     life::tell(context, args.json, Done { facts, ..done })
+}
+
+/// A gateway that goes down takes no new call: its restart is joined. `--force` hurries it by one more SIGUSR1.
+fn under_way(args: &RestartArgs, owner: &LockOwner) -> Result<Value, Failure> {
+    if args.force || args.skip_deferral {
+        life::signal(owner, Signal::SIGUSR1)?;
+    }
+    Ok(json!({ "status": "coalesced", "restart": { "ok": true, "pid": owner.pid, "coalesced": true } }))
 }
 
 /// What to ask for. Source for the refusals: 2026.5.12.

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::life::{self, Done};
@@ -32,9 +31,7 @@ pub struct StopArgs {
 pub fn run(args: &StopArgs, context: &Context) -> Outcome {
     let Some(owner) = life::gateway(context)? else { return life::not_running(context, args.json, "stop") };
     let (pid, port) = (owner.pid, owner.port);
-    let number = i32::try_from(pid).map_err(|_| Failure::error(format!("{pid} is no pid")))?;
-    kill(Pid::from_raw(number), Signal::SIGTERM)
-        .map_err(|error| Failure::error(format!("the gateway (pid {pid}) could not be told to stop: {error}")))?;
+    life::signal(&owner, Signal::SIGTERM)?;
     if !context.block_on(life::gone(&context.paths.state_dir, &owner, LIMIT))? {
         return Err(Failure::error(format!(
             "the gateway (pid {pid}) was told to stop and still runs after {} s; {} says what it waits for",
