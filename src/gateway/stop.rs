@@ -117,7 +117,7 @@ pub async fn wait(signals: &mut Signals, services: &Services, tree: &mut Tree) -
                 }
             }
             Asked::Restart => {
-                tracing::warn!(target: "gateway", "signal SIGUSR1 ignored: commands.restart is false");
+                tracing::warn!(target: "gateway", "SIGUSR1 restart ignored (not authorized; commands.restart=false or use gateway tool).");
             }
         }
     }

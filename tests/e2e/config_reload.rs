@@ -128,7 +128,7 @@ async fn a_rotated_token_closes_those_who_used_the_old_one() {
 
 #[tokio::test]
 async fn what_needs_a_restart_waits_and_holds_nothing_else_back() {
-    let mut world = World::start_with(|config| config.set("commands.restart", json!(false)));
+    let mut world = World::start_with(|config| config.set("gateway.reload.mode", json!("hot")));
     let mut client = world.client().await;
     let set = |config: Config| with_ops(config).set("gateway.handshakeTimeoutMs", json!(20_000));
     world.gateway.edit_config(set);
@@ -136,8 +136,8 @@ async fn what_needs_a_restart_waits_and_holds_nothing_else_back() {
     let reload = client.ask("status", json!({})).await["configReload"].clone();
     assert_eq!(reload["status"], "restart-pending", "{reload}");
     assert_eq!(reload["pending"], json!(["gateway.handshakeTimeoutMs"]));
-    assert_eq!(reload["held"], "commands.restart is false");
-    assert!(world.gateway.logs().contains("config change requires gateway restart (gateway.handshakeTimeoutMs)"));
+    assert_eq!(reload["held"], "gateway.reload.mode is hot");
+    assert!(world.gateway.logs().contains("requires restart; hot mode ignoring (gateway.handshakeTimeoutMs)"));
     assert!(world.gateway.logs().contains("config hot reload applied (agents.list)"));
     let fresh = "e2e-a-second-token-9d1c7b";
     world.gateway.edit_config(|config| config.set("gateway.auth.token", json!(fresh)));

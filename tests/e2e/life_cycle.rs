@@ -95,7 +95,8 @@ async fn a_restart_can_be_forbidden() {
     let world = World { gateway, fake };
     let mut client = world.client().await;
     world.gateway.signal(Signal::SIGUSR1);
-    eventually("the refusal", SOON, async || world.gateway.stderr().contains("SIGUSR1 ignored").then_some(())).await;
+    eventually("the refusal", SOON, async || world.gateway.stderr().contains("SIGUSR1 restart ignored").then_some(()))
+        .await;
     assert_eq!(say(&mut client, "main", "still here").await, ANSWER);
 }
 

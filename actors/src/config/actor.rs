@@ -206,7 +206,7 @@ async fn take_over(args: &ConfigArgs, current: &Snapshot, next: Snapshot) {
 
 /// Why there is no restart for what has to wait. `None`: there is one, or nothing waits.
 async fn held(args: &ConfigArgs, mode: ReloadMode, plan: &ReloadPlan, next: &Snapshot) -> Option<String> {
-    let held = match reload::held(mode, plan, next.settings.commands.restart) {
+    let held = match reload::held(mode, plan) {
         Some(why) => Some(why.to_owned()),
         None if plan.held.is_empty() => None,
         None => {

@@ -168,14 +168,12 @@ pub fn plan(mode: ReloadMode, changed: &[KeyPath]) -> ReloadPlan {
 }
 
 /// Why the gateway does not restart itself for the keys that wait. `None`: it does, or none waits.
-///
-/// `allowed`: `commands.restart`.
-pub fn held(mode: ReloadMode, plan: &ReloadPlan, allowed: bool) -> Option<&'static str> {
+/// `commands.restart` has no say here: it is about signals and chats.
+pub fn held(mode: ReloadMode, plan: &ReloadPlan) -> Option<&'static str> {
     match mode {
         _ if plan.held.is_empty() => None,
         ReloadMode::Off => Some("gateway.reload.mode is off"),
         ReloadMode::Hot => Some("gateway.reload.mode is hot"),
-        ReloadMode::Hybrid | ReloadMode::Restart if !allowed => Some("commands.restart is false"),
         ReloadMode::Hybrid | ReloadMode::Restart => None,
     }
 }
@@ -241,18 +239,16 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_is_made_unless_mode_or_permission_hold_it() {
-        let check = |mode, path: &str, allowed, expected: Option<&str>| {
-            let why = held(mode, &plan(mode, &[keys(path)]), allowed);
-            assert_eq!(why, expected, "{mode:?} {path} {allowed}");
-        };
-        check(ReloadMode::Hybrid, "gateway.port", true, None);
-        check(ReloadMode::Hybrid, "gateway.port", false, Some("commands.restart is false"));
-        check(ReloadMode::Hybrid, "agents.list", false, None);
-        check(ReloadMode::Restart, "agents.list", true, None);
-        check(ReloadMode::Restart, "agents.list", false, Some("commands.restart is false"));
-        check(ReloadMode::Hot, "gateway.port", true, Some("gateway.reload.mode is hot"));
-        check(ReloadMode::Off, "agents.list", true, Some("gateway.reload.mode is off"));
+    fn a_restart_is_made_unless_the_mode_holds_it() {
+        for (mode, path, expected) in [
+            (ReloadMode::Hybrid, "gateway.port", None),
+            (ReloadMode::Hybrid, "agents.list", None),
+            (ReloadMode::Restart, "agents.list", None),
+            (ReloadMode::Hot, "gateway.port", Some("gateway.reload.mode is hot")),
+            (ReloadMode::Off, "agents.list", Some("gateway.reload.mode is off")),
+        ] {
+            assert_eq!(held(mode, &plan(mode, &[keys(path)])), expected, "{mode:?} {path}");
+        }
     }
 
     #[test]

@@ -287,7 +287,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_mailbox_refuses_or_makes_wait_and_loses_nothing() {
         let may_read = Arc::new(Semaphore::new(0));
-        let (actor, _) = Actor::spawn(None, Reader, Arc::clone(&may_read)).await.unwrap();
+        let (actor, _) = crate::supervision::spawn_root("reader", Reader, Arc::clone(&may_read)).await.unwrap();
         let address = Address::new("reader", 2);
         let limit = Duration::from_secs(10);
         assert_eq!(address.ask(limit, |reply| reply).await, Err(Unavailable::Restarting("reader")));

@@ -16,14 +16,13 @@ use crate::client::RunFile;
 /// Longest wait for a sign of life.
 const KNOCK: Duration = Duration::from_millis(300);
 
-/// The sentence for these changes. `mode` is the reload mode that was in force before them, `allowed` is
-/// `commands.restart` after them.
-pub fn sentence(running: bool, mode: ReloadMode, allowed: bool, changed: &[KeyPath]) -> &'static str {
+/// The sentence for these changes. `mode` is the reload mode that was in force before them.
+pub fn sentence(running: bool, mode: ReloadMode, changed: &[KeyPath]) -> &'static str {
     if !running {
         return "Gateway not running; applies at next start.";
     }
     let plan = reload::plan(mode, changed);
-    match (plan.held.is_empty(), reload::held(mode, &plan, allowed)) {
+    match (plan.held.is_empty(), reload::held(mode, &plan)) {
         (true, _) => "Applied by the running gateway.",
         (false, None) => "The gateway will restart itself.",
         (false, Some(_)) => "Restart the gateway to apply.",
@@ -44,7 +43,7 @@ mod tests {
     use super::*;
 
     fn say(mode: ReloadMode, path: &str) -> &'static str {
-        sentence(true, mode, true, &[path.split('.').map(str::to_owned).collect()])
+        sentence(true, mode, &[path.split('.').map(str::to_owned).collect()])
     }
 
     #[test]
@@ -54,8 +53,7 @@ mod tests {
         assert_eq!(say(ReloadMode::Hot, "gateway.port"), "Restart the gateway to apply.");
         assert_eq!(say(ReloadMode::Off, "agents.defaults.model"), "Restart the gateway to apply.");
         let port = [vec!["gateway".into(), "port".into()]];
-        assert_eq!(sentence(true, ReloadMode::Hybrid, false, &port), "Restart the gateway to apply.");
-        let down = sentence(false, ReloadMode::Hybrid, true, &port);
+        let down = sentence(false, ReloadMode::Hybrid, &port);
         assert_eq!(down, "Gateway not running; applies at next start.");
     }
 }

@@ -259,8 +259,7 @@ fn apply(context: &Context, change: &Change<'_>, dry_run: bool, verbose: bool) -
         context.output.note(overwrite_line(context, &written));
     }
     let places = diff::changed(&source, &written.snapshot.source);
-    let allowed = written.snapshot.settings.commands.restart;
-    let effect = effect::sentence(effect::is_running(context, &keys), mode, allowed, &places);
+    let effect = effect::sentence(effect::is_running(context, &keys), mode, &places);
     Ok(Done { changed: written.changed, effect, checked: None })
 }
 

@@ -402,8 +402,8 @@ mod tests {
         assert_eq!(overview(&document, false).last().unwrap()[..], ["Config reload", "invalid · bad"]);
         document["configReload"] = json!({ "status": "restart-pending", "issues": [], "pending": ["gateway.port"] });
         assert_eq!(overview(&document, false).last().unwrap()[1], "restart-pending · gateway.port");
-        document["configReload"]["held"] = json!("commands.restart is false");
-        let held = "restart-pending · gateway.port · commands.restart is false";
+        document["configReload"]["held"] = json!("gateway.reload.mode is hot");
+        let held = "restart-pending · gateway.port · gateway.reload.mode is hot";
         assert_eq!(overview(&document, false).last().unwrap()[1], held);
     }
 
