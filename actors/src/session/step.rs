@@ -112,6 +112,8 @@ pub struct Interrupt {
     pub entry: SessionEntry,
     /// Each with the queued run that goes on where it stopped, if one does.
     pub runs: Vec<(String, Option<RunRecord>)>,
+    /// Messages that had joined one of them, and which: what goes on with it answers them as well.
+    pub joined: Vec<(String, String)>,
     pub now: i64,
 }
 
@@ -127,6 +129,9 @@ pub fn interrupt(db: &Connection, step: &Interrupt) -> Result<(), StoreError> {
         if let Some(next) = next {
             runs::accept(db, next)?;
         }
+    }
+    for (run, into) in &step.joined {
+        runs::end(db, run, RunState::Done, &json!({ "steeredInto": into }).to_string(), step.now)?;
     }
     if ended { put_entry(db, &step.key, &step.entry) } else { Ok(()) }
 }

@@ -81,12 +81,12 @@ fn steer_copy(state: &SessionState, turn: &Turn) {
     }
 }
 
-fn route_of(turn: &Turn) -> Route {
+pub fn route_of(turn: &Turn) -> Route {
     Route { channel: turn.channel.clone(), ..Route::default() }
 }
 
 /// Every way in that this release has is the owner's own.
-fn queued_turn<'a>(turn: &'a Turn, route: &'a Route) -> QueuedTurn<'a> {
+pub fn queued_turn<'a>(turn: &'a Turn, route: &'a Route) -> QueuedTurn<'a> {
     QueuedTurn {
         run_id: &turn.run_id,
         text: &turn.text,
