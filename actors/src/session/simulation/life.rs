@@ -308,7 +308,7 @@ impl World {
             now,
         };
         life.phase = Phase::Interrupting { resumed: left.cut_off.into_iter().filter_map(|(_, next)| next).collect() };
-        self.write(session, Write::Interrupt(step));
+        self.write(session, Write::Interrupt(Box::new(step)));
     }
 
     fn go_on(&mut self, session: usize) {

@@ -38,7 +38,7 @@ enum Write {
     Begin(Box<step::Begin>),
     Queue(RunRecord),
     End(Box<step::End>),
-    Interrupt(step::Interrupt),
+    Interrupt(Box<step::Interrupt>),
     Drop(Vec<String>),
     Join {
         runs: Vec<String>,
