@@ -137,7 +137,7 @@ async fn what_needs_a_restart_waits_and_holds_nothing_else_back() {
     assert_eq!(reload["status"], "restart-pending", "{reload}");
     assert_eq!(reload["pending"], json!(["gateway.handshakeTimeoutMs"]));
     assert_eq!(reload["held"], "gateway.reload.mode is hot");
-    assert!(world.gateway.logs().contains("requires restart; hot mode ignoring (gateway.handshakeTimeoutMs)"));
+    assert!(world.gateway.logs().contains("requires gateway restart; hot mode ignoring (gateway.handshakeTimeoutMs)"));
     assert!(world.gateway.logs().contains("config hot reload applied (agents.list)"));
     let fresh = "e2e-a-second-token-9d1c7b";
     world.gateway.edit_config(|config| config.set("gateway.auth.token", json!(fresh)));

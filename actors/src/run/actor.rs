@@ -9,7 +9,7 @@ use tracing::Instrument;
 
 use super::message::{AbortCause, Outcome, RunEnd, RunMsg, Turn};
 use super::pulse::Pulse;
-use super::steering::{self, Steering};
+use super::steering::{self, Steering, Told};
 use super::stream::{RunStream, now_ms};
 use super::turn::{self, Progress, TurnArgs};
 use crate::supervision::task::{self, Task, TaskEnd};
@@ -31,7 +31,7 @@ struct RunActor;
 
 struct RunActorState {
     abort: watch::Sender<Option<AbortCause>>,
-    steering: mpsc::Sender<Turn>,
+    steering: mpsc::Sender<Told>,
     /// Steering that came so far.
     opened: usize,
     /// Steering that came after the turn had its answer.
@@ -75,12 +75,12 @@ impl Actor for RunActor {
         match message {
             RunMsg::Steer(turn) => {
                 state.opened += 1;
-                if let Err(refused) = state.steering.try_send(turn) {
-                    state.late.push(refused.into_inner());
+                if let Err(refused) = state.steering.try_send(Told { turn, is_copy: false }) {
+                    state.late.push(refused.into_inner().turn);
                 }
             }
             RunMsg::Hint(turn) => {
-                let _ = state.steering.try_send(turn); // too late, or too many: it is kept elsewhere
+                let _ = state.steering.try_send(Told { turn, is_copy: true }); // too late, or too many: it is kept elsewhere
             }
             RunMsg::Abort(cause) => {
                 state.abort.send_replace(Some(cause));

@@ -17,7 +17,7 @@ use super::prompt::stamp;
 use super::stream::now_ms;
 use crate::model::message::{Message, Part, UserMessage};
 use crate::session::resume;
-use crate::store::{Store, StoreError, transcripts};
+use crate::store::{Store, StoreError, runs, transcripts};
 use crate::transcript::{TranscriptEntry, branch};
 
 /// The messages of a session that the model sees.
@@ -51,16 +51,33 @@ impl Conversation {
     /// A store that fails is asked again for a while: the turn need not end because the database is opened anew. What is
     /// there already, because only the answer was lost, is not appended twice.
     pub async fn append(&mut self, messages: Vec<Message>) -> Result<(), StoreError> {
+        self.append_joined(messages, Joined::default()).await
+    }
+
+    /// The same for messages that have runs of their own, whose fate is from here on that of this one.
+    pub async fn append_joined(&mut self, messages: Vec<Message>, joined: Joined) -> Result<(), StoreError> {
+        let joined = Arc::new(joined);
         let ids: Arc<[String]> = messages.iter().map(|_| entry_id()).collect();
         let messages: Arc<[Message]> = messages.into();
         let wrote = patiently(|| {
             let (session, stored, ids) = (self.session_id.clone(), Arc::clone(&messages), Arc::clone(&ids));
-            self.store.write(move |db| append_once(db, &session, &ids, &stored))
+            let joined = Arc::clone(&joined);
+            self.store.write(move |db| {
+                append_once(db, &session, &ids, &stored)?;
+                joined.runs.iter().try_for_each(|run| runs::join(db, run, &joined.into, now_ms()))
+            })
         });
         wrote.await?;
         self.messages.extend(messages.iter().cloned());
         Ok(())
     }
+}
+
+/// Runs that join another one because their messages go into its transcript.
+#[derive(Debug, Default)]
+pub struct Joined {
+    pub runs: Vec<String>,
+    pub into: String,
 }
 
 /// How long a turn waits for a store that cannot write.

@@ -7,7 +7,7 @@ pub mod context;
 pub mod conversation;
 pub mod directory;
 pub mod lane;
-mod line;
+pub mod line;
 pub mod message;
 pub mod models;
 pub mod prompt;

@@ -12,11 +12,11 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::context::Context;
-use super::conversation::{self, Conversation};
+use super::conversation::{self, Conversation, Joined};
 use super::message::{FailureKind, Outcome, RunFacts, Turn};
 use super::models::{Candidate, ModelWish};
 use super::sentinel;
-use super::steering::Steering;
+use super::steering::{Steering, Told};
 use super::stream::{RunStream, now_ms};
 use super::tools;
 use crate::metrics;
@@ -186,9 +186,9 @@ async fn finish(
         progress.last = Some(answer);
         return Ok(true);
     };
-    conversation
-        .append(vec![Message::Assistant(answer), conversation::user_message(&next, &args.context.zone())])
-        .await?;
+    let message = conversation::user_message(&next.turn, &args.context.zone());
+    let joined = Joined { runs: own(&[next]), into: args.turn.run_id.clone() };
+    conversation.append_joined(vec![Message::Assistant(answer), message], joined).await?;
     steering.stored();
     Ok(false)
 }
@@ -198,15 +198,20 @@ async fn take_steering(
     conversation: &mut Conversation,
     steering: &mut Steering,
 ) -> Result<(), StoreError> {
-    let mut messages = Vec::new();
-    while let Some(turn) = steering.take() {
-        messages.push(conversation::user_message(&turn, &args.context.zone()));
-    }
-    if !messages.is_empty() {
-        conversation.append(messages).await?;
+    let told: Vec<Told> = std::iter::from_fn(|| steering.take()).collect();
+    if !told.is_empty() {
+        let zone = args.context.zone();
+        let messages = told.iter().map(|told| conversation::user_message(&told.turn, &zone)).collect();
+        let joined = Joined { runs: own(&told), into: args.turn.run_id.clone() };
+        conversation.append_joined(messages, joined).await?;
         steering.stored();
     }
     Ok(())
+}
+
+/// The runs of those that are not turns of their own besides.
+fn own(told: &[Told]) -> Vec<String> {
+    told.iter().filter(|told| !told.is_copy).map(|told| told.turn.run_id.clone()).collect()
 }
 
 fn wish(args: &TurnArgs) -> ModelWish {

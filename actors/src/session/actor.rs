@@ -10,16 +10,17 @@ use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, Supervisi
 
 use super::debts::Debt;
 use super::key::SessionKey;
+use super::left_over::LeftOver;
 use super::message::{Loaded, News, SessionMsg};
 use super::state::{Me, Phase, RETRY, SessionState, Waiting};
-use super::{reply, requests, resume, step, waiting};
+use super::{left_over, reply, requests, step, waiting};
 use crate::metrics;
 use crate::run::context::Context;
-use crate::run::message::{FailureKind, Outcome, RunEnd, Turn, TurnKind};
+use crate::run::message::{FailureKind, Outcome, RunEnd, Turn};
 use crate::run::stream::now_ms;
 use crate::session::SessionEntry;
 use crate::store::outbox::OutboxRow;
-use crate::store::runs::{RunRecord, RunState};
+use crate::store::runs::RunRecord;
 use crate::store::{StoreError, runs, sessions};
 use crate::supervision::task::Timer;
 use crate::supervision::{Ended, Mail, ended, machine, restart, spawn_linked, view};
@@ -172,45 +173,34 @@ impl SessionState {
     fn loaded(&mut self, me: &Me, loaded: Box<Loaded>) {
         self.phase = Phase::Idle;
         self.entry = loaded.entry;
-        let (running, queued): (Vec<RunRecord>, Vec<RunRecord>) =
-            loaded.open.into_iter().partition(|run| run.state == RunState::Running);
-        for run in queued {
-            if self.waiting.iter().any(|waiting| waiting.turn.run_id == run.run_id) {
+        let directory = self.context.directory.clone();
+        let LeftOver { cut_off, joined, waiting, unwanted, unreadable } =
+            left_over::sort(loaded.open, |run| directory.get(run).is_some(), now_ms());
+        for (run, error) in unreadable {
+            tracing::error!(%run, %error, "a queued turn cannot be read; it stays in the store");
+        }
+        waiting::record_dropped(self, me, &unwanted);
+        for turn in waiting {
+            if self.waiting.iter().any(|waiting| waiting.turn.run_id == turn.run_id) {
                 continue; // it was read again, and has waited here all along
             }
-            match serde_json::from_str(&run.request) {
-                Ok(turn) => {
-                    let turn: Turn = turn;
-                    let directory = &self.context.directory;
-                    let is_new = directory.register(&run.run_id, self.key.as_str(), run.accepted_at, None).is_ok();
-                    if is_new && turn.kind == TurnKind::Http {
-                        // Whoever waited for it went with the last process, and asks again.
-                        self.context.directory.forget(&run.run_id);
-                        waiting::record_dropped(self, me, &[run.run_id]);
-                        continue;
-                    }
-                    self.waiting.push_back(Waiting { turn, stored: true, restored: true, steer: false, reply: None });
-                }
-                Err(error) => {
-                    tracing::error!(run = %run.run_id, %error, "a queued turn cannot be read; it stays in the store")
-                }
-            }
+            let _ = directory.register(&turn.run_id, self.key.as_str(), turn.accepted_at, None); // or it has a ticket
+            self.waiting.push_back(Waiting { turn, stored: true, restored: true, steer: false, reply: None });
         }
-        // What goes on with an interrupted turn comes before what was said after that one.
         self.waiting.make_contiguous().sort_by_key(|waiting| waiting.turn.resume.is_none());
-        if !running.is_empty() {
-            self.interrupt(me, running);
+        if !cut_off.is_empty() {
+            self.interrupt(me, cut_off, joined);
         }
     }
 
     /// Runs that were cut off are marked as interrupted, and whoever still waits is told.
-    fn interrupt(&mut self, me: &Me, runs: Vec<RunRecord>) {
+    fn interrupt(&mut self, me: &Me, cut_off: Vec<(RunRecord, Option<Turn>)>, joined: Vec<(String, String)>) {
         let now = now_ms();
         let Some(mut entry) = self.entry.clone() else { return };
         entry.status = Some(crate::protocol::session::RunStatus::Failed);
         entry.ended_at = Some(now);
         entry.aborted_last_run = Some(true);
-        let resumed: Vec<Option<Turn>> = runs.iter().map(|run| resumes(run, now)).collect();
+        let (runs, resumed): (Vec<RunRecord>, Vec<Option<Turn>>) = cut_off.into_iter().unzip();
         resumed.iter().for_each(|next| metrics::session_recovery(next.is_some()));
         let rows = resumed.iter().map(|turn| self.queued_row(turn.as_ref()?, &entry, now));
         let unanswered = runs.iter().zip(&resumed).filter(|(_, next)| next.is_none());
@@ -222,6 +212,7 @@ impl SessionState {
             entry: entry.clone(),
             replies: replies.clone(),
             runs: runs.iter().map(|run| run.run_id.clone()).zip(rows).collect(),
+            joined,
             now,
         };
         let debt: Debt = Arc::new(move |db| step::interrupt(db, &step));
@@ -323,23 +314,6 @@ impl SessionState {
 
 fn idle_limit(awake: usize) -> Duration {
     if awake > CROWD { IDLE_LIMIT_IN_CROWD } else { IDLE_LIMIT }
-}
-
-/// The turn that goes on where this run stopped.
-fn resumes(run: &RunRecord, now: i64) -> Option<Turn> {
-    match serde_json::from_str(&run.request) {
-        Ok(turn) => {
-            let next = resume::after(&turn, now);
-            if next.is_none() && turn.kind != TurnKind::Http {
-                tracing::error!(run = %run.run_id, "a turn was interrupted too often; it is not taken up again");
-            }
-            next
-        }
-        Err(error) => {
-            tracing::error!(run = %run.run_id, %error, "an interrupted turn cannot be read; it is not taken up again");
-            None
-        }
-    }
 }
 
 impl RunEnd {

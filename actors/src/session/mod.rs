@@ -10,6 +10,7 @@ pub mod commands;
 mod debts;
 pub mod entry;
 pub mod key;
+mod left_over;
 pub mod lookup;
 pub mod message;
 mod patch;
@@ -19,6 +20,8 @@ pub mod reply;
 mod requests;
 pub mod reset;
 pub mod resume;
+#[cfg(test)]
+mod simulation;
 mod state;
 pub mod status_card;
 mod step;

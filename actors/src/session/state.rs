@@ -452,7 +452,7 @@ pub fn new_session_id() -> String {
 
 /// A steering message that came too late is a turn of its own, under an id of its own: the id that it was sent with
 /// has been answered already.
-fn as_new_turn(turn: &Turn) -> Turn {
+pub fn as_new_turn(turn: &Turn) -> Turn {
     let kind = if turn.kind == TurnKind::Channel { TurnKind::Channel } else { TurnKind::Chat };
     Turn { run_id: uuid::Uuid::new_v4().to_string(), kind, ..turn.clone() }
 }

@@ -118,6 +118,8 @@ pub struct Interrupt {
     pub runs: Vec<(String, Option<RunRecord>)>,
     /// What people are told whose turns are not taken up again.
     pub replies: Vec<OutboxRow>,
+    /// Messages that had joined one of them, and which: what goes on with it answers them as well.
+    pub joined: Vec<(String, String)>,
     pub now: i64,
 }
 
@@ -133,6 +135,9 @@ pub fn interrupt(db: &Connection, step: &Interrupt) -> Result<(), StoreError> {
         if let Some(next) = next {
             runs::accept(db, next)?;
         }
+    }
+    for (run, into) in &step.joined {
+        runs::end(db, run, RunState::Done, &json!({ "steeredInto": into }).to_string(), step.now)?;
     }
     if !ended {
         return Ok(());

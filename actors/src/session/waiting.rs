@@ -82,7 +82,7 @@ fn steer_copy(state: &SessionState, turn: &Turn) {
     }
 }
 
-fn route_of(turn: &Turn) -> Route {
+pub fn route_of(turn: &Turn) -> Route {
     match &turn.route {
         Some(route) => Route {
             channel: Some(route.channel.clone()),
@@ -94,7 +94,7 @@ fn route_of(turn: &Turn) -> Route {
     }
 }
 
-fn queued_turn<'a>(turn: &'a Turn, route: &'a Route) -> QueuedTurn<'a> {
+pub fn queued_turn<'a>(turn: &'a Turn, route: &'a Route) -> QueuedTurn<'a> {
     QueuedTurn {
         run_id: &turn.run_id,
         text: &turn.text,

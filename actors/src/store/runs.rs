@@ -116,11 +116,17 @@ pub fn current(db: &Connection, run_id: &str) -> Result<Option<RunRecord>, Store
 }
 
 fn resumed_by(run: &RunRecord) -> Option<String> {
-    if run.state != RunState::Interrupted {
-        return None;
-    }
+    if run.state == RunState::Interrupted { named(run, "resumedBy") } else { None }
+}
+
+/// The run that this one has joined, while both are under way.
+pub fn joined(run: &RunRecord) -> Option<String> {
+    if run.state == RunState::Running { named(run, "steeredInto") } else { None }
+}
+
+fn named(run: &RunRecord, key: &str) -> Option<String> {
     let outcome: serde_json::Value = serde_json::from_str(run.outcome.as_deref()?).ok()?;
-    outcome.get("resumedBy")?.as_str().map(str::to_owned)
+    outcome.get(key)?.as_str().map(str::to_owned)
 }
 
 /// A queued run begins. Returns `false` for one that has begun already.
@@ -131,6 +137,16 @@ pub fn start(db: &Connection, run_id: &str, session_id: &str, now: i64) -> Resul
         )?
         .execute(params![run_id, session_id, now])?;
     Ok(changed > 0)
+}
+
+/// The message of a queued run joins the transcript of another one, and is worked on with it.
+pub fn join(db: &Connection, run_id: &str, into: &str, now: i64) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE runs SET state = 'running', started_at = ?3, outcome = json_object('steeredInto', ?2)
+         WHERE run_id = ?1 AND state = 'queued'",
+    )?
+    .execute(params![run_id, into, now])?;
+    Ok(())
 }
 
 /// A run is over. The first end counts: returns whether this was it. What was asked is kept only of a run that was cut

@@ -4,6 +4,7 @@ use std::sync::mpsc;
 
 use openclaw_actors::session::Admission;
 use openclaw_actors::store::StoreError;
+use openclaw_actors::store::runs::{self, RunState};
 use ractor::{ActorCell, ActorStatus};
 use serde_json::json;
 
@@ -55,6 +56,28 @@ async fn a_killed_session_reports_its_run_as_interrupted_and_runs_what_waited() 
     }
     world.model.release("beside");
     assert!(completed(&beside).await.ends_with("hold:beside"), "the other session has noticed nothing");
+}
+
+/// It is in the transcript, and what goes on with the run answers it: as a turn of its own it would be answered twice.
+#[tokio::test]
+async fn a_message_that_has_joined_a_run_which_is_cut_off_is_not_taken_up_a_second_time() {
+    let world = World::start().await;
+    let live = world.hold(MAIN, "a").await;
+    let told = chat("hold:b");
+    let (_, admission) = world.submit(MAIN, told.clone()).await;
+    assert_eq!(admission.unwrap(), Admission::Steered);
+    world.model.release("a");
+    world.asked_about("hold:b").await;
+    world.cell(MAIN).kill();
+    assert_eq!(failure(&live).await, "interrupted by a restart");
+    world.model.release("b");
+    world.asked_about("[System]").await;
+    world.rests(MAIN).await;
+    let row = world.context.store.read(move |db| runs::get(db, &told.run_id)).await.unwrap().unwrap();
+    assert_eq!((row.state, row.outcome), (RunState::Done, Some(json!({ "steeredInto": live.run_id }).to_string())));
+    assert_eq!(world.model.asked_about("hold:b"), 1);
+    let said = world.transcript(MAIN).await;
+    assert_eq!(said.iter().filter(|said| said.starts_with("user") && said.ends_with("hold:b")).count(), 1, "{said:?}");
 }
 
 #[tokio::test]

@@ -117,7 +117,7 @@ async fn drop_item(call: Call) -> Result<Reply, ErrorShape> {
         let id = run.run_id;
         let abort = |reply| SessionMsg::Abort { run_id: Some(id.clone()), cause: AbortCause::Rpc, reply };
         !call.services.ask_session(&key, abort).await?.is_empty()
-    } else if run.state == RunState::Running && !is_live(&call, &run.run_id) {
+    } else if run.state == RunState::Running && !is_live(&call, &run) {
         // Left by a crash, and not taken up yet: in safe mode that is the way to be rid of it.
         let (now, id) = (Timestamp::now().as_millisecond(), run.run_id);
         let outcome = json!({ "reason": "dropped" }).to_string();
@@ -133,8 +133,10 @@ async fn drop_item(call: Call) -> Result<Reply, ErrorShape> {
     Ok(Reply::Value(json!({ "ok": true, "dropped": dropped })))
 }
 
-fn is_live(call: &Call, run_id: &str) -> bool {
-    call.services.context.directory.live().iter().any(|run| run.run_id == run_id)
+/// Is it being worked on, by itself or as a part of the run that it has joined?
+fn is_live(call: &Call, run: &RunRecord) -> bool {
+    let worked_on = runs::joined(run).unwrap_or_else(|| run.run_id.clone());
+    call.services.context.directory.live().iter().any(|live| live.run_id == worked_on)
 }
 
 /// The message that a dead turn was to answer, and whether nothing was said in its session since.
