@@ -167,6 +167,7 @@ pub async fn stop(services: &Arc<Services>, tree: Tree, signals: &mut Signals, r
             true
         }
     };
+    services.context.store.expect_last_stop();
     tree.stop().await;
     tracing::info!(target: "gateway", "shutdown completed cleanly in {}ms", since.elapsed().as_millis());
     Ok(match order {

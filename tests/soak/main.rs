@@ -45,10 +45,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Talkers, each with a connection and sessions of its own.
 const TALKERS: usize = 8;
-/// The C library keeps freed memory for later, and how much depends on the order of what was freed: up to ten times as
-/// much after a storm, for ten minutes. The question here is what the gateway holds, so freed memory goes back at once.
-const ALLOCATOR: [(&str, &str); 3] =
-    [("MALLOC_MMAP_THRESHOLD_", "65536"), ("MALLOC_TRIM_THRESHOLD_", "65536"), ("MALLOC_ARENA_MAX", "2")];
 /// From one edit of the configuration to the next.
 const EDIT: Duration = Duration::from_secs(20);
 /// After the load, until the gateway is looked at once more: idle threads of a pool live for 10 s.
@@ -74,12 +70,9 @@ fn folder() -> PathBuf {
 
 async fn soak(time: Duration) -> ExitCode {
     let fake = Arc::new(FakeProvider::start());
-    let mut gateway = Gateway::prepare(&binary(), &fake.base_url(), |config| {
+    let mut gateway = Gateway::start_with(&binary(), &fake.base_url(), |config| {
         config.set("gateway.http.endpoints.chatCompletions.enabled", json!(true))
     });
-    let kept_by_nobody = ALLOCATOR.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    gateway.place_mut().environment.extend(kept_by_nobody);
-    gateway.launch();
     let tally = Tally::default();
     let mut sampler = Sampler::start(&gateway).await;
     sleep(Duration::from_secs(2)).await;

@@ -135,7 +135,10 @@ fn spawn_writer(
     task::thread("store-writer", move || {
         let _guard = guard;
         writer::serve(&mut db, &mut queue, |outcome| commits.note_commit(outcome));
-        if let Err(error) = open::backup(&db, &dir) {
+        // A restart of the store alone is to be short.
+        if commits.is_last_stop()
+            && let Err(error) = open::backup(&db, &dir)
+        {
             tracing::warn!(%error, "the database could not be backed up");
         }
     })

@@ -22,6 +22,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -78,6 +79,8 @@ struct Inner {
     queues: ArcSwapOption<Queues>,
     /// Why the latest commit failed; empty when it did not.
     failing: ArcSwapOption<StoreError>,
+    /// The gateway goes down: when the store stops, it is for good.
+    last_stop: AtomicBool,
 }
 
 struct Queues {
@@ -95,13 +98,27 @@ impl Store {
     /// A store without an actor behind it yet.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
-            inner: Arc::new(Inner { dir: dir.into(), queues: ArcSwapOption::empty(), failing: ArcSwapOption::empty() }),
+            inner: Arc::new(Inner {
+                dir: dir.into(),
+                queues: ArcSwapOption::empty(),
+                failing: ArcSwapOption::empty(),
+                last_stop: AtomicBool::new(false),
+            }),
         }
     }
 
     /// The state directory.
     pub fn dir(&self) -> &Path {
         &self.inner.dir
+    }
+
+    /// From now on a stop is for good: a copy of the database is left beside it.
+    pub fn expect_last_stop(&self) {
+        self.inner.last_stop.store(true, Ordering::Relaxed);
+    }
+
+    fn is_last_stop(&self) -> bool {
+        self.inner.last_stop.load(Ordering::Relaxed)
     }
 
     /// The database file.

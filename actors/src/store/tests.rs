@@ -66,6 +66,7 @@ async fn a_stopped_store_has_written_everything_it_took_and_left_a_backup() {
     let dir = tempfile::tempdir().unwrap();
     let (store, supervisor) = running(dir.path()).await;
     let answer = store.submit(put("last")).unwrap();
+    store.expect_last_stop();
     supervisor.stop_and_wait(None, Some(Duration::from_secs(10))).await.unwrap();
     answer.await.unwrap().unwrap();
     assert!(matches!(store.write(put("late")).await, Err(StoreError::Restarting)));
