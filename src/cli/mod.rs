@@ -18,6 +18,7 @@ mod inbox;
 mod keys;
 pub mod listeners;
 mod logs;
+mod message;
 mod metrics;
 mod models;
 mod outbox;
@@ -115,6 +116,7 @@ pub enum Command {
     Inbox(inbox::InboxArgs),
     Outbox(outbox::OutboxArgs),
     Channels(channels::ChannelsArgs),
+    Message(message::MessageArgs),
     Metrics(metrics::MetricsArgs),
     Doctor(doctor::DoctorArgs),
     Agent(agent::AgentArgs),
@@ -161,6 +163,7 @@ fn dispatch(command: Command, context: &Context, hooks: &Hooks) -> Outcome {
         Command::Inbox(args) => inbox::run(&args, context),
         Command::Outbox(args) => outbox::run(&args, context),
         Command::Channels(args) => channels::run(&args, context),
+        Command::Message(args) => message::run(&args, context),
         Command::Metrics(args) => metrics::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Agent(args) => agent::run(&args, context),
@@ -184,6 +187,7 @@ impl Command {
             Self::Inbox(args) => args.json(),
             Self::Outbox(args) => args.json(),
             Self::Channels(args) => args.json(),
+            Self::Message(args) => args.json(),
             Self::Metrics(args) => args.rpc.json,
             Self::Doctor(args) => args.json,
             Self::Agent(args) => args.rpc.json,

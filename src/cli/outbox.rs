@@ -12,8 +12,8 @@ use super::text::{age, list, number, string};
 /// Show what is to be said in chats and what became of it; send again what failed
 ///
 /// Every answer to a chat is kept here, part by part, until the platform has taken it. A part that was refused or tried too
-/// often is `failed`; one that may have arrived and cannot be repeated without saying it twice is `unknown`. Both stay until
-/// they are sent again or dropped.
+/// often is `failed`; one that may have arrived and cannot be repeated without saying it twice is `unknown`. Both stay for a week,
+/// to be sent again or dropped.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   openclaw outbox list --state failed

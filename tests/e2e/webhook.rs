@@ -133,6 +133,11 @@ async fn commands_and_stop_phrases_work_in_a_chat_for_those_whom_a_list_names() 
     .await;
     front.say(&url, "m3", &direct("ada"), "ada", "stop").await;
     assert_eq!(front.wait_for(2).await[1], "ada: ⚙️ Agent was aborted.");
+    // A platform that delivers a command again has it done once.
+    let again = front.say(&url, "m1", &direct("ada"), "ada", "/think high").await.unwrap();
+    assert_eq!(again.1["duplicate"], true);
+    let elsewhere = front.say(&url, "m1", &direct("bob"), "bob", "hello").await.unwrap();
+    assert_eq!(elsewhere.0, 409, "one id, two conversations");
     // Of somebody in an open group whom no list names, a command is only text.
     front.say(&url, "m4", &group("room"), "eve", "/think high @bot").await;
     assert_eq!(front.wait_for(3).await[2], format!("room: {ANSWER}"));
@@ -193,6 +198,43 @@ async fn what_could_not_be_delivered_is_shown_sent_again_or_dropped() {
 }
 
 #[tokio::test]
+async fn an_operator_can_say_something_and_is_told_when_it_has_arrived() {
+    let (world, front) = start();
+    let gateway = &world.gateway;
+    let sent = gateway.cli(&["message", "send", "--target", "direct:ada", "--message", "The build is done"]);
+    assert_eq!(sent.stdout.trim(), "✅ Sent via Webhook. Message ID: post-1", "{}", sent.stderr);
+    assert_eq!(front.shown(), ["ada: The build is done"]);
+    let mut client = world.client().await;
+    let params = json!({ "to": "group:room", "message": "hello", "channel": "webhook", "idempotencyKey": "k1" });
+    let first = client.ask("send", params.clone()).await;
+    let expected =
+        json!({ "runId": "k1", "messageId": "post-2", "channel": "webhook", "conversationId": "group:room" });
+    assert_eq!(first, expected);
+    assert_eq!(client.ask("send", params.clone()).await, first, "the same key, the same receipt");
+    let action = json!({ "channel": "webhook", "action": "send", "params": { "to": "room", "message": "hi" }, "idempotencyKey": "k2" });
+    assert_eq!(client.ask("message.action", action).await["result"]["messageId"], "post-3");
+    assert_eq!(front.shown().len(), 3);
+    front.trouble(Trouble::Refuse(410));
+    let refused = gateway.cli(&["message", "send", "-t", "ada", "-m", "no"]);
+    assert!(refused.code == Some(1) && refused.stderr.contains("not delivered (failed)"), "{}", refused.stderr);
+    for (change, expected) in [
+        (json!({ "channel": "webchat" }), "unsupported channel: webchat (internal-only)"),
+        (json!({ "channel": "telegram" }), "unsupported channel: telegram"),
+        (json!({ "message": " " }), "text or media is required"),
+        (json!({ "mediaUrl": "https://example.com/a.png" }), "media cannot be sent in this release"),
+        (json!({ "to": "channel:x" }), "is no chat of a webhook"),
+        (json!({ "accountId": "nobody" }), "webhook:nobody does not run"),
+    ] {
+        let mut params = params.clone();
+        params.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let refusal = client.refusal("send", params).await;
+        assert!(refusal["message"].as_str().unwrap().contains(expected), "{expected}: {refusal}");
+    }
+    let dry = gateway.cli(&["message", "send", "-t", "ada", "-m", "x", "--dry-run", "--channel", "webhook"]);
+    assert_eq!(dry.stdout.trim(), "Dry run: would send via webhook to ada");
+}
+
+#[tokio::test]
 async fn status_says_how_each_account_stands_and_an_operator_can_stop_one() {
     let front = FrontEnd::start();
     let world = World::start_with(|config| {
@@ -206,7 +248,7 @@ async fn status_says_how_each_account_stands_and_an_operator_can_stop_one() {
     for expected in [
         "Gateway reachable.",
         "- Webhook front: enabled, configured, running, in:",
-        "mode:webhook, dm:open, allow:*, health:healthy",
+        "mode:webhook, dm:open, allow:*,ada, health:healthy",
         "- Webhook off: disabled, configured, stopped",
         "- Webhook half: enabled, not configured, stopped",
         "error:not configured: no secret",
@@ -243,23 +285,37 @@ async fn status_says_how_each_account_stands_and_an_operator_can_stop_one() {
 
 #[tokio::test]
 async fn what_came_before_a_kill_is_answered_after_it() {
-    let (mut world, front) = start();
+    // A conversation for each person, and each message a turn of its own: then each has an answer.
+    let (mut world, front) = start_with(|config| {
+        config.set("session.dmScope", json!("per-peer")).set("messages.queue.mode", json!("followup"))
+    });
     let url = world.gateway.http("");
-    for n in 0..10 {
-        let id = format!("m{n}");
-        let chat = direct(&format!("peer-{}", n % 3));
-        assert_eq!(front.say(&url, &id, &chat, "ada", "[[script:slow]] hello").await.unwrap().0, 200);
+    let people = ["ada", "bob", "eve"];
+    for n in 0..9 {
+        let (id, who) = (format!("m{n}"), people[n % 3]);
+        let text = format!("[[script:slow]] hello {n}");
+        assert_eq!(front.say(&url, &id, &direct(who), who, &text).await.unwrap().0, 200);
     }
     world.gateway.kill9();
     world.gateway.restart();
-    let mut client = world.client().await;
-    eventually("all is said", Duration::from_secs(60), async || {
-        let answer = client.ask("inbox.list", json!({})).await["counts"].clone();
-        let open = answer["queued"].as_i64().unwrap_or(0) + answer["running"].as_i64().unwrap_or(0);
-        let outbox = client.ask("status", json!({})).await["outbox"].clone();
-        (open == 0 && outbox["pending"] == 0 && outbox["sending"] == 0 && !front.shown().is_empty()).then_some(())
+    let shown = eventually("nine answers", Duration::from_secs(60), async || {
+        Some(front.shown()).filter(|shown| shown.len() >= 9)
     })
     .await;
+    for who in people {
+        let own = format!("{who}: ");
+        assert_eq!(shown.iter().filter(|line| line.starts_with(&own)).count(), 3, "{shown:?}");
+    }
+    let mut client = world.client().await;
+    for (place, who) in people.iter().enumerate() {
+        let said = history(&mut client, &format!("agent:main:direct:{who}")).await;
+        let asked: Vec<usize> = (0..9)
+            .filter(|n| {
+                said.iter().any(|line| line["role"] == "user" && line.to_string().contains(&format!("hello {n}")))
+            })
+            .collect();
+        assert_eq!(asked, [place, place + 3, place + 6], "{who}");
+    }
     let status = client.ask("status", json!({})).await["outbox"].clone();
     assert_eq!((&status["failed"], &status["unknown"]), (&json!(0), &json!(0)), "a repeatable channel leaves no doubt");
 }

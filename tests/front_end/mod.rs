@@ -78,7 +78,7 @@ impl FrontEnd {
     pub fn configure(&self, config: Config) -> Config {
         let account = json!({
             "secret": SECRET, "callbackUrl": format!("http://{}/in", self.address),
-            "dmPolicy": "open", "allowFrom": ["*"], "groupPolicy": "open",
+            "dmPolicy": "open", "allowFrom": ["*", "ada", "bob"], "groupPolicy": "open",
         });
         config.set("channels.webhook.accounts.front", account)
     }

@@ -23,6 +23,8 @@ pub trait Channel: Send + Sync + 'static {
     fn access(&self, snapshot: &Snapshot, account: &str) -> Access;
     /// What an event, as it came, says. `None`: nothing for us. The error is for the log; it must not hold a secret.
     fn normalize(&self, raw: &str) -> Result<Option<Inbound>, String>;
+    /// A chat as an operator names it, as `Route` has it. The error is for people.
+    fn target(&self, to: &str) -> Result<String, String>;
     /// Cuts a text into parts that the platform takes, each as its `send` will read it.
     fn render(&self, text: &str, snapshot: &Snapshot, account: &str) -> Vec<String>;
     /// Does the platform recognise a part that it has already, by our id?
@@ -54,6 +56,9 @@ pub struct Inbound {
     pub message_id: String,
 }
 
+/// Characters of a name that are shown.
+const NAME_MAX: usize = 64;
+
 /// Who wrote it. The id is the platform's, the name is whatever its owner likes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
@@ -62,8 +67,10 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// What a person calls the sender.
-    pub fn label(&self) -> &str {
-        self.name.as_deref().filter(|name| !name.trim().is_empty()).unwrap_or(&self.id)
+    /// What a person calls the sender, on one line: a name must not look like what somebody else has said.
+    pub fn label(&self) -> String {
+        let name = self.name.as_deref().filter(|name| !name.trim().is_empty()).unwrap_or(&self.id);
+        let plain = |c: char| if c.is_control() || c == ':' { ' ' } else { c };
+        name.trim().chars().take(NAME_MAX).map(plain).collect()
     }
 }

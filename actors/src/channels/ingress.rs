@@ -2,7 +2,7 @@
 //!
 //! Events of one lane (one conversation) are taken up in order, those of different lanes side by side. An event is settled
 //! when its message is in its session's queue on disk; until then it stays in the spool, and is taken up again after a crash
-//! under the same run id, so that it is answered once.
+//! under the same run id: what the last try got done, a turn or a command, has a row of that id and is not done again.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,16 +18,14 @@ use crate::run::context::{Context, default_agent};
 use crate::run::message::Turn;
 use crate::run::stream::now_ms;
 use crate::session::submit::{self, SubmitError, Submitted};
-use crate::session::{Admission, SessionError, SessionKey, reply};
+use crate::session::{Admission, SessionError, SessionKey, reply, step};
 use crate::store::spool::{self, EventState, SpoolRow};
-use crate::store::{StoreError, outbox, runs};
+use crate::store::{StoreError, runs};
 use crate::supervision::task::{self, Task, TaskEnd, Timer};
 use crate::supervision::{Address, Child, ChildSpec, Mail};
 
 /// Conversations that are taken up at once.
 const WIDTH: usize = 32;
-/// Events that one look takes from the spool.
-const LOOK_MAX: u32 = 256;
 /// The spool is looked at so often even if nobody says that there is something.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// Pause before something that could not be done is tried again; doubles up to a minute.
@@ -35,6 +33,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 /// An event that fails this often is put aside.
 const TRIES_MAX: u32 = 5;
+/// Tries after which a message that neither runs nor is on disk counts as lost with whoever had it.
+const PATIENCE: u32 = 3;
 
 const STOPPED: &str = "⚙️ Agent was aborted.";
 
@@ -117,7 +117,9 @@ impl IngressState {
         }
         self.next_look = None;
         let (store, key, me) = (self.args.context.store.clone(), self.args.key.clone(), me.clone());
-        let read = async move { store.read(move |db| spool::pending(db, &key.channel, &key.account, LOOK_MAX)).await };
+        // Those that are being taken up are among them.
+        let limit = u32::try_from(WIDTH + self.lanes.len()).unwrap_or(u32::MAX);
+        let read = async move { store.read(move |db| spool::heads(db, &key.channel, &key.account, limit)).await };
         self.looking = Some(task::spawn_reporting("spool-look", read, move |end| {
             let _ = me.send_message(Mail::own(IngressMsg::Looked(end))); // gone only when the task was aborted
         }));
@@ -189,8 +191,8 @@ async fn count_a_failure(args: &IngressArgs, row: &SpoolRow) {
 /// Decides about one event, and stays with it until that is on disk.
 async fn settle(args: IngressArgs, row: SpoolRow) {
     let mut pause = RETRY;
-    loop {
-        let outcome = match decide(&args, &row).await {
+    for tries in 0.. {
+        let outcome = match decide(&args, &row, tries).await {
             Ok(outcome) => store(&args, &row, outcome).await,
             Err(again) => Err(again),
         };
@@ -208,7 +210,7 @@ async fn store(args: &IngressArgs, row: &SpoolRow, (state, word): (EventState, S
 }
 
 /// What becomes of an event, in a word. The error passes: it is tried again.
-async fn decide(args: &IngressArgs, row: &SpoolRow) -> Result<(EventState, String), String> {
+async fn decide(args: &IngressArgs, row: &SpoolRow, tries: u32) -> Result<(EventState, String), String> {
     let done = |word: &str| Ok((EventState::Done, word.to_owned()));
     let inbound = match args.adapter.normalize(&row.raw) {
         Ok(Some(inbound)) => inbound,
@@ -232,7 +234,7 @@ async fn decide(args: &IngressArgs, row: &SpoolRow) -> Result<(EventState, Strin
     if inbound.text.trim().is_empty() {
         return done("empty");
     }
-    hand_over(args, row, &inbound, by_name).await
+    hand_over(args, row, &inbound, by_name, tries).await
 }
 
 /// One line for each refusal, with the words that operators search for.
@@ -258,13 +260,27 @@ async fn hand_over(
     row: &SpoolRow,
     inbound: &Inbound,
     by_name: bool,
+    tries: u32,
 ) -> Result<(EventState, String), String> {
     let context = &args.context;
-    let agent = default_agent(&context.config.load().settings);
-    let key = turn::session_key(&args.key, inbound, &agent, &context.config.load().settings);
-    let turn = turn::turn(&args.key, &row.event_key, inbound, by_name, now_ms());
+    let snapshot = context.config.load();
+    let agent = default_agent(&snapshot.settings);
+    let key = turn::session_key(&args.key, inbound, &agent, &snapshot.settings);
+    let turn = turn::turn(&args.key, &row.event_key, inbound, by_name, &snapshot.settings, now_ms());
+    // A try before this one got as far as the session's rows: nothing of it is done twice, no command and no turn.
+    let id = turn.run_id.clone();
+    let known = context.store.read(move |db| runs::get(db, &id)).await.map_err(|error| error.to_string())?;
+    if known.is_some() {
+        return Ok((EventState::Done, "accepted".to_owned()));
+    }
     match submit::submit(context, &key, turn.clone(), None).await {
-        Ok(Submitted::Repeated(_)) => on_disk(context, turn.run_id).await,
+        Ok(Submitted::Repeated(_)) => {
+            // It is on its way to disk, or whoever had it went down with it: in a moment it is known, or free again.
+            if tries >= PATIENCE {
+                context.directory.forget(&turn.run_id);
+            }
+            Err("its message is on its way to disk".to_owned())
+        }
         Ok(Submitted::Admitted { admission: Admission::Stopped(_), .. }) => {
             say(args, &key, &turn, STOPPED).await?;
             Ok((EventState::Done, "accepted".to_owned()))
@@ -275,20 +291,15 @@ async fn hand_over(
     }
 }
 
-/// A try before this one got as far as the session; whether to its rows only they can tell.
-async fn on_disk(context: &Context, run_id: String) -> Result<(EventState, String), String> {
-    let found = context.store.read(move |db| runs::get(db, &run_id)).await.map_err(|error| error.to_string())?;
-    match found {
-        Some(_) => Ok((EventState::Done, "accepted".to_owned())),
-        None => Err("its message is on its way to disk".to_owned()),
-    }
-}
-
 /// Says something in the chat that no turn says.
 async fn say(args: &IngressArgs, key: &SessionKey, turn: &Turn, text: &str) -> Result<(), String> {
-    let rows = reply::of_text(&args.context, key, turn, text, now_ms());
-    let stored = rows.clone();
-    let write = move |db: &rusqlite::Connection| stored.iter().try_for_each(|row| outbox::add(db, row).map(drop));
+    let now = now_ms();
+    let rows = reply::of_text(&args.context, key, turn, text, now);
+    let (stored, answered) = (rows.clone(), step::answered(key, turn, now));
+    let write = move |db: &rusqlite::Connection| {
+        runs::accept(db, &answered)?;
+        step::say(db, &stored)
+    };
     args.context.store.write(write).await.map_err(|error| error.to_string())?;
     args.context.channels.message_stored(&rows);
     Ok(())

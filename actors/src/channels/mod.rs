@@ -28,6 +28,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use dashmap::DashMap;
+use tokio::sync::broadcast;
 
 pub use account::AccountKey;
 pub use channel::Channel;
@@ -52,7 +53,11 @@ pub struct Channels {
     keeper: Address<KeeperMsg>,
     senders: Arc<DashMap<AccountKey, Address<SenderMsg>>>,
     ingresses: Arc<DashMap<AccountKey, Address<IngressMsg>>>,
+    settled: broadcast::Sender<String>,
 }
+
+/// News of parts that have come to an end; whoever is slower looks into the outbox.
+const NEWS: usize = 256;
 
 impl fmt::Debug for Channels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,6 +79,7 @@ impl Channels {
             keeper: Address::new("channel-keeper", 1),
             senders: Arc::default(),
             ingresses: Arc::default(),
+            settled: broadcast::Sender::new(NEWS),
         }
     }
 
@@ -105,6 +111,15 @@ impl Channels {
                 let _ = sender.try_send(SenderMsg::Look); // as above
             }
         }
+    }
+
+    /// Ids of parts that come to an end from now on.
+    pub fn settled(&self) -> broadcast::Receiver<String> {
+        self.settled.subscribe()
+    }
+
+    fn part_settled(&self, id: &str) {
+        let _ = self.settled.send(id.to_owned()); // nobody may be waiting
     }
 
     /// What a text becomes on its way to a chat. A platform that this release does not have takes nothing.

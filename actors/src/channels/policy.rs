@@ -114,9 +114,12 @@ fn direct(access: &Access, sender: &str, paired: &[String]) -> Verdict {
     }
 }
 
-fn group(access: &Access, id: &str, sender: &str, mentioned: bool) -> Verdict {
+fn group<'a>(access: &'a Access, id: &str, sender: &str, mentioned: bool) -> Verdict {
     let any = access.groups.as_ref().and_then(|groups| groups.get("*"));
-    let entry = access.groups.as_ref().and_then(|groups| groups.get(id));
+    let named = |groups: &'a BTreeMap<String, GroupEntry>| {
+        groups.iter().find(|(name, _)| name.trim().eq_ignore_ascii_case(id)).map(|(_, entry)| entry)
+    };
+    let entry = access.groups.as_ref().and_then(named);
     if access.groups.is_some() && entry.is_none() && any.is_none() {
         return Verdict::Block { reason: "group_not_allowlisted" };
     }
@@ -182,7 +185,7 @@ impl Access {
     }
 }
 
-/// Ids are compared without regard to case: no platform has two that differ in nothing else. A star is nobody's id.
+/// Ids are compared without regard to case, as people write them. A star is nobody's id.
 fn same(entry: &str, sender: &str) -> bool {
     !sender.is_empty() && sender != "*" && entry.trim().eq_ignore_ascii_case(sender)
 }

@@ -263,10 +263,11 @@ async fn send(args: SenderArgs, row: OutboxRow) {
     let change = machine::after(&attempt, &row, adapter.repeatable(), now);
     metrics::delivery(adapter.id(), change.state, started.elapsed());
     tell(&context, &row, &attempt, &change);
+    let id = row.id.clone();
     loop {
         let (row, change) = (row.clone(), change.clone());
         match context.store.write(move |db| settle(db, &row, &change, now)).await {
-            Ok(()) => return,
+            Ok(()) => return context.channels.part_settled(&id),
             Err(error) => tracing::warn!(%error, "what became of a message could not be stored yet"),
         }
         tokio::time::sleep(RETRY).await;

@@ -29,17 +29,24 @@ pub fn session_key(account: &AccountKey, inbound: &Inbound, agent: &AgentId, set
     }
 }
 
-/// `by_name`: a list of the configuration names the sender, or the chat is the sender's own.
-pub fn turn(account: &AccountKey, event_key: &str, inbound: &Inbound, by_name: bool, now: i64) -> Turn {
+/// `by_name`: a list of the configuration names the sender. Who only came in because everybody may is obeyed in a
+/// conversation of his own, and nowhere else.
+pub fn turn(
+    account: &AccountKey,
+    event_key: &str,
+    inbound: &Inbound,
+    by_name: bool,
+    settings: &Settings,
+    now: i64,
+) -> Turn {
+    let is_alone = inbound.chat == Chat::Direct && settings.session.dm_scope != DmScope::Main;
+    let is_known = by_name || is_alone;
     let text = match inbound.chat {
         Chat::Direct => inbound.text.clone(),
         // In a group the agent must know who speaks; commands are read without it.
-        Chat::Group { .. } if inbound.text.trim_start().starts_with('/') || stop_phrase::is_stop(&inbound.text) => {
-            inbound.text.clone()
-        }
+        Chat::Group { .. } if is_known && is_command(&inbound.text) => inbound.text.clone(),
         Chat::Group { .. } => format!("{}: {}", inbound.sender.label(), inbound.text),
     };
-    let is_known = by_name || inbound.chat == Chat::Direct;
     Turn {
         run_id: run_id(account, event_key),
         kind: TurnKind::Channel,
@@ -58,11 +65,15 @@ pub fn turn(account: &AccountKey, event_key: &str, inbound: &Inbound, by_name: b
             thread: inbound.thread.clone(),
             reply_to: Some(inbound.message_id.clone()),
         }),
-        sender: Some(inbound.sender.label().to_owned()),
+        sender: Some(inbound.sender.label()),
         authority: if is_known { Authority::Sender } else { Authority::Untrusted },
         resume: None,
         accepted_at: now,
     }
+}
+
+fn is_command(text: &str) -> bool {
+    text.trim_start().starts_with('/') || stop_phrase::is_stop(text)
 }
 
 #[cfg(test)]
@@ -91,7 +102,7 @@ mod tests {
             |inbound: &Inbound, settings: &_| session_key(&account, inbound, &agent, settings).as_str().to_owned();
         let direct = inbound(Chat::Direct, "hi");
         let group = inbound(Chat::Group { id: "Room 1".into() }, "hi");
-        assert_eq!(key(&group, &settings), "agent:main:webhook:group:room_1");
+        assert_eq!(key(&group, &settings), "agent:main:webhook:group:room_1-e28e96c7");
         for (scope, expected) in [
             (DmScope::Main, "agent:main:main"),
             (DmScope::PerPeer, "agent:main:direct:u1"),
@@ -101,10 +112,17 @@ mod tests {
             settings.session.dm_scope = scope;
             assert_eq!(key(&direct, &settings), expected);
         }
-        let said = turn(&account, "e1", &group, false, 5);
+        settings.session.dm_scope = DmScope::Main;
+        let said = turn(&account, "e1", &group, false, &settings, 5);
         assert_eq!((said.run_id.as_str(), said.text.as_str()), ("webhook:front:e1", "Ada: hi"));
         assert_eq!(said.authority, Authority::Untrusted);
-        assert_eq!(turn(&account, "e1", &direct, false, 5).authority, Authority::Sender);
+        assert_eq!(turn(&account, "e1", &direct, true, &settings, 5).authority, Authority::Sender);
+        assert_eq!(turn(&account, "e1", &direct, false, &settings, 5).authority, Authority::Untrusted);
+        settings.session.dm_scope = DmScope::PerPeer;
+        assert_eq!(turn(&account, "e1", &direct, false, &settings, 5).authority, Authority::Sender);
+        let command = inbound(Chat::Group { id: "g".into() }, "/x");
+        assert_eq!(turn(&account, "e1", &command, false, &settings, 5).text, "Ada: /x");
+        assert_eq!(turn(&account, "e1", &command, true, &settings, 5).text, "/x");
         assert_eq!(said.route.unwrap().reply_to.as_deref(), Some("m1"));
     }
 }

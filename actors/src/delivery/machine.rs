@@ -17,6 +17,10 @@ pub const RETRIES: [Duration; 5] = [
     Duration::from_secs(600),
 ];
 
+/// The shortest time that a platform can put a part off for, and how old a part may become that way.
+const LATER_MIN: Duration = Duration::from_secs(1);
+const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Why a part that was found as `sending` is not repeated.
 pub const UNKNOWN: &str = "the gateway went down while it was being sent; whether it arrived is not known";
 
@@ -57,7 +61,9 @@ pub fn after(attempt: &Attempt, row: &OutboxRow, repeatable: bool, now: i64) -> 
     let given_up = if doubt { SendState::Unknown } else { SendState::Failed };
     let change = match attempt {
         Attempt::Sent { receipt } => Change { receipt: Some(receipt.clone()), ..to(row, SendState::Sent, now) },
+        Attempt::Later { .. } if now - row.queued_at > ms(AGE_MAX) => to(row, given_up, now),
         Attempt::Later { after } => {
+            let after = after.max(&LATER_MIN);
             Change { attempts: row.attempts.saturating_sub(1), ..to(row, SendState::Pending, now + ms(*after)) }
         }
         Attempt::Refused { .. } => to(row, given_up, now),

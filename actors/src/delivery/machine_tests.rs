@@ -59,6 +59,9 @@ fn a_platform_that_wants_us_to_wait_costs_no_try() {
     let later = Attempt::Later { after: Duration::from_secs(3) };
     let change = machine::after(&later, &OutboxRow { attempts: 4, ..row("r:0", "c") }, false, 1_000);
     assert_eq!((change.state, change.attempts, change.next_at), (SendState::Pending, 3, 4_000));
+    let at_once = Attempt::Later { after: Duration::ZERO };
+    assert_eq!(machine::after(&at_once, &row("r:0", "c"), false, 1_000).next_at, 2_000);
+    assert_eq!(machine::after(&later, &row("r:0", "c"), false, 90_000_000).state, SendState::Failed, "not for ever");
 }
 
 /// One account, its chats, and what the platform has really got.

@@ -25,6 +25,8 @@ const REDIRECTS_MAX: usize = 5;
 #[derive(Debug, Clone, Default)]
 pub struct HttpClients {
     shared: Arc<Lazy>,
+    /// A redirect is an answer like any other.
+    stays: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +38,11 @@ struct Lazy {
 }
 
 impl HttpClients {
+    /// Clients that follow no redirect: a post that becomes a read elsewhere has not been taken.
+    pub fn without_redirects() -> Self {
+        Self { stays: true, ..Self::default() }
+    }
+
     /// The client for requests to `url`. Fails only when TLS cannot be set up.
     pub fn for_url(&self, url: &Url) -> Result<Client, ModelError> {
         let is_local = is_loopback(url);
@@ -43,7 +50,7 @@ impl HttpClients {
         if let Some(client) = slot.get() {
             return Ok(client.clone());
         }
-        let built = build(is_local)?;
+        let built = build(is_local, self.stays)?;
         Ok(slot.get_or_init(|| built).clone())
     }
 }
@@ -81,12 +88,13 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// Trusts what the operating system trusts; where it trusts nothing (minimal containers), Mozilla's list.
-fn build(is_local: bool) -> Result<Client, ModelError> {
+fn build(is_local: bool, stays: bool) -> Result<Client, ModelError> {
     // refused if somebody installed a provider before: then that one is used
     let _ = rustls::crypto::ring::default_provider().install_default();
-    options(is_local)
+    let options = || if stays { options(is_local).redirect(Policy::none()) } else { options(is_local) };
+    options()
         .build()
-        .or_else(|_| options(is_local).tls_backend_preconfigured(bundled_roots()).build())
+        .or_else(|_| options().tls_backend_preconfigured(bundled_roots()).build())
         .map_err(|error| ModelError::Unusable(format!("no HTTP client: {}", describe(error))))
 }
 

@@ -6,6 +6,7 @@ use super::queue::{self, mode_name};
 use super::state::{Phase, SessionState, new_session_id};
 use super::status_card::{self, StatusCard, Tokens};
 use super::thinking::{COMMON_LEVELS, names};
+use crate::run::message::{Authority, Turn};
 use crate::run::stream::now_ms;
 
 /// The answer to a message without text.
@@ -30,12 +31,19 @@ pub fn unknown_value(word: &str) -> String {
 }
 
 /// Carries out a command that needs no model.
-pub fn execute(state: &SessionState, command: &Command) -> Effect {
+pub fn execute(state: &SessionState, command: &Command, turn: &Turn) -> Effect {
     match command {
         Command::Status => Effect::says(card(state)),
         Command::Help => Effect::says(command::help()),
         Command::Commands => Effect::says(command::list()),
-        Command::WhoAmI => Effect::says(format!("You are the owner of this gateway, in session {}.", state.key)),
+        Command::WhoAmI if turn.authority == Authority::Owner => {
+            Effect::says(format!("You are the owner of this gateway, in session {}.", state.key))
+        }
+        Command::WhoAmI => {
+            let (name, channel) = (turn.sender.as_deref(), turn.channel.as_deref());
+            let (name, channel) = (name.unwrap_or("somebody"), channel.unwrap_or("a chat"));
+            Effect::says(format!("You are {name} on {channel}, and may talk to the agent here."))
+        }
         Command::Models(provider) => Effect::says(models(state, provider)),
         Command::Directives { list, .. } => directives(state, list),
         // The others do not get here: they are no immediate commands, or handled before.

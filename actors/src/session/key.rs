@@ -3,6 +3,7 @@
 //! A `SessionKey` is canonical: parsing it again gives the same key. A key routes; it never authorises.
 //! Source: session keys of 2026.5.12.
 
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 use serde::Serialize;
@@ -264,10 +265,15 @@ impl SessionKey {
     }
 }
 
-/// A name that a platform gave, as a part of a key: it must not look like several.
+/// A name that a platform gave, as a part of a key: it must not look like several, nor like another one.
 fn segment(name: &str) -> String {
     let plain = |c: char| if c == ':' || c == '/' || c.is_whitespace() || c.is_control() { '_' } else { c };
-    name.trim().to_lowercase().chars().map(plain).collect()
+    let shown: String = name.to_lowercase().chars().map(plain).collect();
+    if shown == name {
+        return shown;
+    }
+    let digest = Sha256::digest(name.as_bytes());
+    format!("{shown}-{}", hex::encode(&digest[..4]))
 }
 
 impl fmt::Display for SessionKey {

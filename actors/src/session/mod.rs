@@ -24,7 +24,7 @@ pub mod resume;
 mod simulation;
 mod state;
 pub mod status_card;
-mod step;
+pub mod step;
 pub mod stop_phrase;
 pub mod submit;
 pub mod thinking;

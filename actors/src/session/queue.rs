@@ -76,14 +76,16 @@ pub fn admit(
     let joins = steerable && !turn.alone && turn.is_with(running);
     match rule.mode {
         QueueMode::Steer | QueueMode::Queue if joins => Decision::Steer,
-        QueueMode::SteerBacklog if joins => match room(rule, waiting) {
+        QueueMode::SteerBacklog if joins => match room(rule, waiting, turn) {
             Some(dropped) => Decision::SteerAndWait { dropped },
             None => Decision::Steer,
         },
-        QueueMode::Interrupt if !turn.alone && turn.authority >= running.authority => {
-            Decision::Interrupt { dropped: places(waiting, |other| other.authority <= turn.authority) }
+        // Only one's own: who waits in another chat has asked for something else.
+        QueueMode::Interrupt if !turn.alone && turn.route == running.route && turn.authority >= running.authority => {
+            let own = |other: &QueuedTurn<'_>| other.route == turn.route && other.authority <= turn.authority;
+            Decision::Interrupt { dropped: places(waiting, own) }
         }
-        _ => match room(rule, waiting) {
+        _ => match room(rule, waiting, turn) {
             Some(dropped) => Decision::Wait { dropped },
             None => Decision::Refuse,
         },
@@ -91,7 +93,7 @@ pub fn admit(
 }
 
 /// Makes room for one more: which turns go. `None` when the new one has to.
-fn room(rule: QueueRule, waiting: &[QueuedTurn<'_>]) -> Option<Vec<usize>> {
+fn room(rule: QueueRule, waiting: &[QueuedTurn<'_>], turn: &QueuedTurn<'_>) -> Option<Vec<usize>> {
     let surplus = (waiting.len() + 1).saturating_sub(rule.cap.max(1));
     if surplus == 0 {
         return Some(Vec::new());
@@ -99,8 +101,8 @@ fn room(rule: QueueRule, waiting: &[QueuedTurn<'_>]) -> Option<Vec<usize>> {
     if rule.drop == QueueDrop::New {
         return None;
     }
-    // somebody waits for the result of a turn that runs alone: it is not dropped for newer ones
-    let mut oldest = places(waiting, |turn| !turn.alone);
+    // Somebody waits for the result of a turn that runs alone, or waits in another chat: it is not dropped for this one.
+    let mut oldest = places(waiting, |other| !other.alone && other.is_with(turn));
     oldest.truncate(surplus);
     (oldest.len() == surplus).then_some(oldest)
 }

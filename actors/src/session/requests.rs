@@ -14,10 +14,9 @@ use super::state::{AdmissionReply, Me, Phase, SessionState, Waiting, answer, new
 use super::{reply, step, stop_phrase, waiting};
 use crate::model::message::{AssistantMessage, Message, Part};
 use crate::protocol::session_calls::ResetReason;
-use crate::run::message::{AbortCause, Authority, Outcome, Turn};
+use crate::run::message::{AbortCause, Authority, Outcome, Turn, TurnKind};
 use crate::run::stream::now_ms;
-use crate::store::StoreError;
-use crate::store::outbox::OutboxRow;
+use crate::store::{StoreError, runs};
 
 /// Does what was asked. Called while idle or running, with nothing in flight.
 pub fn handle(state: &mut SessionState, me: &Me, request: SessionMsg) {
@@ -94,7 +93,7 @@ fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionRep
             turn.text = message;
         }
         Some(command) if command::is_immediate(&command) => {
-            let effect = commands::execute(state, &command);
+            let effect = commands::execute(state, &command, &turn);
             return answer_command(state, me, turn, effect.reply, effect.entry, reply);
         }
         _ => {}
@@ -290,7 +289,7 @@ fn inject(state: &mut SessionState, me: &Me, text: String, reply: RpcReplyPort<R
         me,
         entry,
         &text,
-        Vec::new(),
+        |_| Ok(()),
         Box::new(move |_, _, placed| {
             let _ = reply.send(placed.map(|(id, _)| id).map_err(SessionError::Store)); // the asker may have gone
         }),
@@ -299,8 +298,15 @@ fn inject(state: &mut SessionState, me: &Me, text: String, reply: RpcReplyPort<R
 
 type Placed = Box<dyn FnOnce(&mut SessionState, &Me, Result<(String, i64), StoreError>) + Send>;
 
-/// An assistant message joins the transcript, and what is said in a chat the outbox.
-fn append(state: &mut SessionState, me: &Me, entry: SessionEntry, text: &str, replies: Vec<OutboxRow>, then: Placed) {
+/// An assistant message joins the transcript, in one transaction `with` something else.
+fn append(
+    state: &mut SessionState,
+    me: &Me,
+    entry: SessionEntry,
+    text: &str,
+    with: impl FnOnce(&rusqlite::Connection) -> Result<(), StoreError> + Send + 'static,
+    then: Placed,
+) {
     let now = now_ms();
     let message = Message::Assistant(injected(text, now));
     let shown = serde_json::to_value(&message).unwrap_or_default(); // plain data: cannot fail
@@ -309,7 +315,7 @@ fn append(state: &mut SessionState, me: &Me, entry: SessionEntry, text: &str, re
     let place = Arc::clone(&placed);
     let work = move |db: &rusqlite::Connection| {
         let at = step::append(db, &key, &stored, &message, now)?;
-        step::say(db, &replies)?;
+        with(db)?;
         let _ = place.set(at); // runs once
         Ok(())
     };
@@ -352,6 +358,14 @@ fn answer_command(
     let told = text.clone();
     let replies = reply::of_text(&state.context, &state.key, &turn, &text, now_ms());
     let said = replies.clone();
+    // A chat platform may deliver it again, and it must not be done twice.
+    let answered = (turn.kind == TurnKind::Channel).then(|| step::answered(&state.key, &turn, now_ms()));
+    let say = move |db: &rusqlite::Connection| {
+        if let Some(answered) = &answered {
+            runs::accept(db, answered)?;
+        }
+        step::say(db, &replies)
+    };
     let finish = move |state: &mut SessionState, stored: Result<(), StoreError>| {
         if let Err(error) = stored {
             state.context.directory.forget(&turn.run_id);
@@ -367,7 +381,7 @@ fn answer_command(
         Some(entry) if running => {
             let (key, stored) = (state.key.clone(), entry.clone());
             let work = move |db: &rusqlite::Connection| {
-                step::say(db, &replies)?;
+                say(db)?;
                 step::put_entry(db, &key, &stored)
             };
             state.change(me, Some(entry), "patch", work, Box::new(move |state, _, stored| finish(state, stored)));
@@ -375,7 +389,7 @@ fn answer_command(
         entry => {
             let entry = entry.unwrap_or_else(|| SessionEntry::new(new_session_id(), now_ms()));
             let done: Placed = Box::new(move |state, _, placed| finish(state, placed.map(drop)));
-            append(state, me, entry, &text, replies, done);
+            append(state, me, entry, &text, say, done);
         }
     }
 }

@@ -146,6 +146,22 @@ pub fn interrupt(db: &Connection, step: &Interrupt) -> Result<(), StoreError> {
     put_entry(db, &step.key, &step.entry)
 }
 
+/// The row of a turn that was answered without a model: it is known when it comes again.
+pub fn answered(key: &SessionKey, turn: &Turn, now: i64) -> RunRecord {
+    RunRecord {
+        run_id: turn.run_id.clone(),
+        session_key: key.as_str().to_owned(),
+        session_id: String::new(),
+        kind: turn.kind.as_str().to_owned(),
+        state: RunState::Done,
+        accepted_at: turn.accepted_at,
+        started_at: Some(now),
+        ended_at: Some(now),
+        request: "{}".to_owned(),
+        outcome: Some(json!({ "reason": "answered" }).to_string()),
+    }
+}
+
 /// Queues what is to be said; once, however often it is asked for.
 pub fn say(db: &Connection, replies: &[OutboxRow]) -> Result<(), StoreError> {
     replies.iter().try_for_each(|row| outbox::add(db, row).map(drop))

@@ -14,7 +14,7 @@ pub enum SendState {
     /// It is on its way; what the platform makes of it is not known yet.
     Sending,
     Sent,
-    /// Given up: refused for good, or tried too often. It stays until it is tried again or dropped.
+    /// Given up: refused for good, or tried too often. It stays for a week, to be tried again or dropped.
     Failed,
     /// It may have arrived, and cannot be repeated without saying it twice.
     Unknown,

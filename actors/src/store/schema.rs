@@ -115,7 +115,8 @@ const STEPS: &[&str] = &["
         outcome      TEXT,
         UNIQUE (channel, account, event_key)
     );  -- with a rowid: it keeps the order
-    CREATE INDEX spool_pending ON spool (channel, account) WHERE state = 'pending';
+    CREATE INDEX spool_pending ON spool (channel, account, lane) WHERE state = 'pending';
+    CREATE INDEX spool_failed ON spool (state) WHERE state != 'done';
     CREATE INDEX spool_by_time ON spool (received_at);
 "];
 

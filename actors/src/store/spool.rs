@@ -86,10 +86,15 @@ pub fn add(db: &Connection, row: &SpoolRow) -> Result<bool, StoreError> {
     Ok(added > 0)
 }
 
-/// What an account has not decided about yet, in the order in which it came.
-pub fn pending(db: &Connection, channel: &str, account: &str, limit: u32) -> Result<Vec<SpoolRow>, StoreError> {
+/// The first event of each lane that an account has not decided about yet, in the order in which they came.
+pub fn heads(db: &Connection, channel: &str, account: &str, limit: u32) -> Result<Vec<SpoolRow>, StoreError> {
     let mut query = db.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM spool WHERE state = 'pending' AND channel = ?1 AND account = ?2 ORDER BY rowid LIMIT ?3"
+        "SELECT {COLUMNS} FROM spool AS event
+         WHERE state = 'pending' AND channel = ?1 AND account = ?2 AND NOT EXISTS (
+             SELECT 1 FROM spool AS earlier
+             WHERE earlier.state = 'pending' AND earlier.channel = ?1 AND earlier.account = ?2
+               AND earlier.lane = event.lane AND earlier.rowid < event.rowid)
+         ORDER BY rowid LIMIT ?3"
     ))?;
     let rows = query.query_map(params![channel, account, limit], read)?.collect::<Result<_, _>>()?;
     Ok(rows)
@@ -100,6 +105,22 @@ pub fn get(db: &Connection, channel: &str, account: &str, event_key: &str) -> Re
         "SELECT {COLUMNS} FROM spool WHERE channel = ?1 AND account = ?2 AND event_key = ?3"
     ))?;
     Ok(query.query_row(params![channel, account, event_key], read).optional()?)
+}
+
+/// How many events of an account nobody has decided about yet.
+pub fn count_pending(db: &Connection, channel: &str, account: &str) -> Result<i64, StoreError> {
+    let mut query =
+        db.prepare_cached("SELECT count(*) FROM spool WHERE state = 'pending' AND channel = ?1 AND account = ?2")?;
+    Ok(query.query_row([channel, account], |row| row.get(0))?)
+}
+
+/// How many events wait, and how many nobody could make sense of.
+pub fn counts(db: &Connection) -> Result<(i64, i64), StoreError> {
+    let of = |state: &str| -> Result<i64, StoreError> {
+        let mut query = db.prepare_cached("SELECT count(*) FROM spool WHERE state = ?1")?;
+        Ok(query.query_row([state], |row| row.get(0))?)
+    };
+    Ok((of("pending")?, of("failed")?))
 }
 
 /// When an account heard something last.
@@ -156,7 +177,13 @@ mod tests {
         assert!(add(&db, &row).unwrap());
         assert!(!add(&db, &row).unwrap());
         note_attempt(&db, &row, "later").unwrap();
-        assert_eq!(pending(&db, "webhook", "default", 9).unwrap()[0].attempts, 1);
+        assert_eq!(heads(&db, "webhook", "default", 9).unwrap()[0].attempts, 1);
+        for (key, lane) in [("m2", "c"), ("m3", "d")] {
+            add(&db, &SpoolRow { event_key: key.into(), lane: lane.into(), ..row.clone() }).unwrap();
+        }
+        let first: Vec<_> = heads(&db, "webhook", "default", 9).unwrap().into_iter().map(|row| row.event_key).collect();
+        assert_eq!(first, ["m1", "m3"], "one of each lane");
+        assert_eq!(count_pending(&db, "webhook", "default").unwrap(), 3);
         settle(&db, &row, EventState::Done, "accepted").unwrap();
         settle(&db, &row, EventState::Failed, "too late").unwrap();
         let kept = get(&db, "webhook", "default", "m1").unwrap().unwrap();

@@ -5,6 +5,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -29,6 +30,9 @@ pub struct ToolContext {
     pub run_id: String,
 }
 
+/// How long a call may take that only looks something up.
+const DEADLINE: Duration = Duration::from_secs(60);
+
 /// One tool.
 pub trait Tool: Send + Sync {
     /// Name, description and arguments as the model sees them. The same at every call.
@@ -36,6 +40,11 @@ pub trait Tool: Send + Sync {
 
     /// Does a call leave everything as it was? Such calls may be repeated after a restart.
     fn read_only(&self) -> bool;
+
+    /// How long one call may take before it is dropped. A tool that runs something itself may ask for more.
+    fn deadline(&self, _args: &Value) -> Duration {
+        DEADLINE
+    }
 
     /// Runs one call; `args` fit the schema of `spec`. Dropping the future cancels it.
     fn call<'a>(&'a self, context: &'a ToolContext, args: &'a Value) -> BoxFuture<'a, ToolOutcome>;
@@ -79,12 +88,21 @@ impl Toolbox {
         if let Err(text) = arguments::validate(name, &spec.parameters, args) {
             return ToolOutcome::invalid(text);
         }
-        let called = AssertUnwindSafe(async { tool.call(context, args).await }).catch_unwind().await;
-        let outcome = called.unwrap_or_else(|panic| {
-            let error = panic_message(panic.as_ref());
-            tracing::error!(tool = name, run = %context.run_id, %error, "tool panicked");
-            ToolOutcome::error(name, "the tool failed unexpectedly")
-        });
+        let limit = tool.deadline(args);
+        let called = AssertUnwindSafe(async { tool.call(context, args).await }).catch_unwind();
+        let outcome = match tokio::time::timeout(limit, called).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(panic)) => {
+                let error = panic_message(panic.as_ref());
+                tracing::error!(tool = name, run = %context.run_id, %error, "tool panicked");
+                ToolOutcome::error(name, "the tool failed unexpectedly")
+            }
+            Err(_) => {
+                let seconds = limit.as_secs();
+                tracing::error!(tool = name, run = %context.run_id, seconds, "tool did not end in time");
+                ToolOutcome::error(name, format!("the tool did not end within {seconds} s and was stopped"))
+            }
+        };
         outcome.limited(self.result_chars_max)
     }
 
@@ -99,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers with its argument, or panics.
+    /// Answers with its argument, panics, or never ends.
     struct Echo(&'static str);
 
     impl Tool for Echo {
@@ -117,6 +135,9 @@ mod tests {
             Box::pin(async move {
                 let text = args["text"].as_str().unwrap();
                 assert_ne!(text, "boom");
+                if text == "hang" {
+                    std::future::pending::<()>().await;
+                }
                 ToolOutcome::text(text)
             })
         }
@@ -142,6 +163,14 @@ mod tests {
         let (text, is_error) = call("echo", json!({"text": "boom"})).await;
         assert!(is_error, "{text}");
         assert_eq!(text, r#"{"status":"error","tool":"echo","error":"the tool failed unexpectedly"}"#);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_does_not_end_is_stopped_at_its_deadline() {
+        let begun = tokio::time::Instant::now();
+        let (text, is_error) = call("echo", json!({"text": "hang"})).await;
+        assert!(is_error && text.contains("did not end within 60 s and was stopped"), "{text}");
+        assert_eq!(begun.elapsed(), DEADLINE);
     }
 
     #[tokio::test]

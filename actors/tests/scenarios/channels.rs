@@ -55,7 +55,7 @@ impl Channel for Scripted {
     fn access(&self, _: &Snapshot, _: &str) -> Access {
         Access {
             dm_policy: DmPolicy::Open,
-            allow_from: vec!["*".into()],
+            allow_from: vec!["*".into(), "ada".into()],
             group_policy: GroupPolicy::Disabled,
             group_allow_from: Vec::new(),
             groups: None,
@@ -77,6 +77,10 @@ impl Channel for Scripted {
             mentioned: false,
             message_id: raw.into(),
         }))
+    }
+
+    fn target(&self, to: &str) -> Result<String, String> {
+        Ok(to.to_owned())
     }
 
     fn render(&self, text: &str, _: &Snapshot, _: &str) -> Vec<String> {
@@ -239,9 +243,39 @@ async fn a_session_answers_in_the_chat_part_by_part() {
     assert!(!answer[0].is_empty());
     let row = until(&world, "telegram:default:e1:0", SendState::Sent).await;
     assert_eq!((row.session_key.as_deref(), row.reply_to.as_deref()), (Some("agent:main:main"), Some("hello")));
-    // Heard again after it was settled, or while it was not: still one message.
+    // Heard again after it was settled: still one message.
     hear(&world, "e1", "lane-1", "hello").await;
     restart(&world, "ingress").await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(adapter.sent(), answer);
+    hear(&world, "e2", "lane-1", "/think high").await;
+    settled(&world, "e2").await;
+    until(&world, "telegram:default:e2:0", SendState::Sent).await;
+    assert_eq!(adapter.sent().len(), answer.len() + 1);
+}
+
+/// The last step, that an event is settled, is lost; everything before it is on disk. Then it comes again.
+#[tokio::test]
+async fn what_was_done_for_an_event_is_not_done_again_when_it_was_not_settled() {
+    let (world, adapter) = world().await;
+    for (key, raw) in [("e1", "/think high"), ("e2", "/new hello"), ("e3", "stop")] {
+        hear(&world, key, "lane-1", raw).await;
+        settled(&world, key).await;
+        until(&world, &format!("telegram:default:{key}:0"), SendState::Sent).await;
+    }
+    let (sent, said) = (adapter.sent(), world.transcript("agent:main:main").await);
+    let unsettle = |db: &openclaw_actors::store::Connection| {
+        db.execute(
+            "UPDATE spool SET state = 'pending', raw = CASE event_key WHEN 'e1' THEN '/think high'
+                    WHEN 'e2' THEN '/new hello' ELSE 'stop' END",
+            [],
+        )?;
+        Ok(())
+    };
+    world.context.store.write(unsettle).await.unwrap();
+    restart(&world, "ingress").await;
+    for key in ["e1", "e2", "e3"] {
+        settled(&world, key).await;
+    }
+    world.rests("agent:main:main").await;
+    assert_eq!(adapter.sent(), sent);
+    assert_eq!(world.transcript("agent:main:main").await, said);
 }

@@ -31,6 +31,7 @@ mod restart;
 pub mod run_end;
 mod run_events;
 mod run_result;
+mod send;
 mod session_changes;
 mod session_choice;
 pub mod session_rows;
@@ -90,6 +91,7 @@ const FAMILIES: &[&[Method]] = &[
     chat::METHODS,
     agent::METHODS,
     channels::METHODS,
+    send::METHODS,
     inbox::METHODS,
     outbox::METHODS,
     sessions::METHODS,

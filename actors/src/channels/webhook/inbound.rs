@@ -1,4 +1,4 @@
-//! What a front-end posts: `{id, conversation{id, kind}, sender{id, name}, text, mentionsBot?, replyTo?}`.
+//! What a front-end posts: `{id, conversation{id, kind}, sender{id, name}, text, mentionsBot?}`.
 
 use serde::Deserialize;
 
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!((row.event_key.as_str(), row.lane.as_str(), row.received_at), ("m1", "group:room", 5));
         let inbound = normalize(&row.raw).unwrap();
         assert_eq!((inbound.chat, inbound.target.as_str()), (Chat::Group { id: "room".into() }, "group:room"));
-        assert_eq!((inbound.sender.label(), inbound.text.as_str(), inbound.mentioned), ("Ada", "hi", true));
+        assert_eq!((inbound.sender.label().as_str(), inbound.text.as_str(), inbound.mentioned), ("Ada", "hi", true));
     }
 
     #[test]

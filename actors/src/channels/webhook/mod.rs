@@ -26,9 +26,15 @@ pub use settings::{Endpoint, endpoint_at};
 pub const ID: &str = "webhook";
 
 /// The adapter; holds its HTTP clients.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Webhook {
     http: HttpClients,
+}
+
+impl Default for Webhook {
+    fn default() -> Self {
+        Self { http: HttpClients::without_redirects() }
+    }
 }
 
 impl Channel for Webhook {
@@ -54,6 +60,17 @@ impl Channel for Webhook {
 
     fn normalize(&self, raw: &str) -> Result<Option<Inbound>, String> {
         inbound::normalize(raw).map(Some)
+    }
+
+    /// `direct:<id>` or `group:<id>`; an id alone is a person's.
+    fn target(&self, to: &str) -> Result<String, String> {
+        let to = to.trim();
+        let to = to.strip_prefix("webhook:").unwrap_or(to);
+        match to.split_once(':') {
+            Some(("direct" | "group", id)) if !id.is_empty() => Ok(to.to_owned()),
+            None if !to.is_empty() => Ok(format!("direct:{to}")),
+            _ => Err(format!("{to} is no chat of a webhook; direct:<id> and group:<id> are")),
+        }
     }
 
     /// By length alone: what a front-end of one's own shows, it knows best.

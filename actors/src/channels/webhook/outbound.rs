@@ -20,6 +20,8 @@ use crate::store::outbox::OutboxRow;
 const PUT_OFF_MAX: Duration = Duration::from_secs(3600);
 /// Bytes of an answer that are looked at.
 const ANSWER_MAX: usize = 64 * 1024;
+/// How long the rest of an answer may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Cuts a text at the last line end, else the last space, before `limit` characters.
 pub fn parts(text: &str, limit: usize) -> Vec<String> {
@@ -80,11 +82,24 @@ fn body(part: &OutboxRow) -> String {
     .to_string()
 }
 
+/// At most `ANSWER_MAX` bytes of an answer.
+async fn beginning(mut answer: reqwest::Response) -> Vec<u8> {
+    let mut text = Vec::new();
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        if text.len() + chunk.len() > ANSWER_MAX {
+            break;
+        }
+        text.extend_from_slice(&chunk);
+    }
+    text
+}
+
 async fn judge(answer: reqwest::Response) -> Attempt {
     let status = answer.status();
     let wait = answer.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.trim().parse().ok());
     if status.is_success() {
-        let text = answer.bytes().await.ok().filter(|bytes| bytes.len() <= ANSWER_MAX).unwrap_or_default();
+        // It has been taken, whatever else is said and however long that takes.
+        let text = tokio::time::timeout(ANSWER_LIMIT, beginning(answer)).await.unwrap_or_default();
         let said: Value = serde_json::from_slice(&text).unwrap_or_default();
         return Attempt::Sent { receipt: json!({ "messageId": said["id"] }).to_string() };
     }

@@ -51,13 +51,34 @@ pub fn accounts(snapshot: &Snapshot) -> Vec<Account> {
     }
     let named = account::named(snapshot, ID);
     let ids = if named.is_empty() { vec![ONLY.to_owned()] } else { named };
-    ids.into_iter().map(|id| Account { problem: problem(snapshot, &id), identity: String::new(), id }).collect()
+    let mut accounts: Vec<Account> =
+        ids.into_iter().map(|id| Account { problem: problem(snapshot, &id), identity: String::new(), id }).collect();
+    // Of two at one path the first would get what the second is meant to hear.
+    let mut paths: Vec<String> = Vec::new();
+    for account in accounts.iter_mut().filter(|account| account.problem.is_none()) {
+        let path = path_of(snapshot, &account.id);
+        if paths.contains(&path) {
+            account.problem = Some(format!("another account has the path {path}"));
+        }
+        paths.push(path);
+    }
+    accounts
+}
+
+fn path_of(snapshot: &Snapshot, id: &str) -> String {
+    let keys = account::resolve::<Keys>(snapshot, ID, id).unwrap_or_default();
+    keys.path.unwrap_or_else(|| format!("{PREFIX}{ID}/{id}"))
 }
 
 /// Why an account does not run.
 fn problem(snapshot: &Snapshot, id: &str) -> Option<String> {
     let Some(keys) = account::resolve::<Keys>(snapshot, ID, id) else { return Some("cannot be read".to_owned()) };
-    if keys.enabled == Some(false) {
+    let block_is_off = snapshot.value["channels"][ID]["enabled"] == false;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if !id.chars().all(plain) {
+        return Some("the id of an account has letters, digits, dots, dashes and underscores".to_owned());
+    }
+    if keys.enabled == Some(false) || block_is_off {
         return Some(account::DISABLED.to_owned());
     }
     let has = |secret: &Option<SecretInput>| {
@@ -111,7 +132,7 @@ pub struct Endpoint {
 pub fn endpoint_at(snapshot: &Snapshot, path: &str) -> Option<Endpoint> {
     accounts(snapshot).into_iter().filter(|account| account.problem.is_none()).find_map(|account| {
         let keys = account::resolve::<Keys>(snapshot, ID, &account.id)?;
-        let own = keys.path.unwrap_or_else(|| format!("/channels/{ID}/{}", account.id));
+        let own = path_of(snapshot, &account.id);
         let secret = snapshot.secrets.resolve(keys.secret.as_ref()?)?.trim().to_owned();
         (own == path && !secret.is_empty()).then_some(Endpoint { account: account.id, secret })
     })
@@ -147,6 +168,22 @@ mod tests {
         assert_eq!(found, Some(Endpoint { account: "a".into(), secret: "base".into() }));
         assert_eq!(endpoint_at(&snapshot, "/channels/webhook/b"), None);
         assert_eq!(endpoint_at(&snapshot, "/channels/other"), None, "it does not run");
+    }
+
+    #[test]
+    fn a_block_that_is_off_and_a_path_that_is_taken_keep_an_account_from_running() {
+        let base = json!({ "secret": "s", "callbackUrl": "http://127.0.0.1:1/in", "path": "/channels/one" });
+        let with = |key: &str, value: Value| {
+            let mut block = base.clone();
+            block[key] = value;
+            let problems = accounts(&snapshot(&json!({ "webhook": block }))).into_iter().map(|account| account.problem);
+            problems.collect::<Vec<_>>()
+        };
+        let taken = with("accounts", json!({ "a": {}, "b": {}, "c": { "path": "/channels/two" }, "d:e": {} }));
+        assert_eq!((&taken[0], &taken[2]), (&None, &None));
+        assert!(taken[1].as_ref().unwrap().contains("another account has the path"), "{taken:?}");
+        assert!(taken[3].as_ref().unwrap().contains("the id of an account"), "{taken:?}");
+        assert_eq!(with("enabled", json!(false)), [Some("disabled".to_owned())]);
     }
 
     #[test]
