@@ -144,6 +144,37 @@ async fn commands_and_stop_phrases_work_in_a_chat_for_those_whom_a_list_names() 
 }
 
 #[tokio::test]
+async fn whoever_shares_a_session_is_told_when_somebody_else_stops_it() {
+    let (world, front) = start_with(|config| config.set("messages.queue.mode", json!("followup")));
+    let url = world.gateway.http("");
+    let mut client = world.client().await;
+    let state_of = async |client: &mut Client, id: &str| {
+        let items = client.ask("inbox.list", json!({})).await["items"].clone();
+        let item = items.as_array().unwrap().iter().find(|item| item["id"] == id).cloned();
+        item.map(|item| item["state"].as_str().unwrap().to_owned())
+    };
+    for (id, who, text, state) in [
+        ("m1", "ada", "[[script:endless]] go", "running"),
+        ("m2", "eve", "and then this", "queued"),
+        ("m3", "bob", "and that", "queued"),
+    ] {
+        front.say(&url, id, &direct(who), who, text).await;
+        eventually(&format!("{id} is {state}"), SOON, async || {
+            (state_of(&mut client, &format!("webhook:front:{id}")).await.as_deref() == Some(state)).then_some(())
+        })
+        .await;
+    }
+    // Eve is let in by the star alone: what she says is no command.
+    front.say(&url, "m4", &direct("eve"), "eve", "stop").await;
+    front.say(&url, "m5", &direct("bob"), "bob", "stop").await;
+    let shown = front.wait_for(4).await;
+    let of = |who: &str| shown.iter().filter(|line| line.starts_with(who)).cloned().collect::<Vec<_>>();
+    assert_eq!(of("bob"), ["bob: ⚙️ Agent was aborted."], "he knows what he stopped");
+    assert!(of("ada").iter().all(|line| line.contains("stopped from elsewhere")) && of("ada").len() == 1, "{shown:?}");
+    assert!(of("eve").iter().all(|line| line.contains("stopped from elsewhere")) && of("eve").len() == 2, "{shown:?}");
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_arrive_is_sent_again_in_order() {
     let (world, front) = start();
     let url = world.gateway.http("");

@@ -266,7 +266,10 @@ async fn hand_over(
     let snapshot = context.config.load();
     let agent = default_agent(&snapshot.settings);
     let key = turn::session_key(&args.key, inbound, &agent, &snapshot.settings);
-    let turn = turn::turn(&args.key, &row.event_key, inbound, by_name, &snapshot.settings, now_ms());
+    let access = args.adapter.access(&snapshot, &args.key.account);
+    let named = policy::authority(&access, &snapshot.value["commands"], &inbound.sender.id);
+    let authority = named.unwrap_or_else(|| turn::authority(inbound, by_name, &snapshot.settings));
+    let turn = turn::turn(&args.key, &row.event_key, inbound, authority, now_ms());
     // A try before this one got as far as the session's rows: nothing of it is done twice, no command and no turn.
     let id = turn.run_id.clone();
     let known = context.store.read(move |db| runs::get(db, &id)).await.map_err(|error| error.to_string())?;

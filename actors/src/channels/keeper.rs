@@ -11,6 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::account::AccountKey;
 use crate::run::context::Context;
+use crate::store::{outbox, spool};
 use crate::supervision::task::{self, Task, TaskEnd, Timer};
 use crate::supervision::{Branch, Child, ChildSpec, Mail};
 
@@ -93,6 +94,18 @@ impl KeeperState {
     }
 }
 
+/// Messages of an account that the configuration does not want any more wait for it, and somebody should know.
+async fn tell_of_orphans(context: &Context, wanted: &Running) {
+    let read = |db: &rusqlite::Connection| Ok((spool::pending_accounts(db)?, outbox::open_accounts(db)?));
+    let Ok((heard, unsaid)) = context.store.read(read).await else { return };
+    for (channel, account) in heard.into_iter().chain(unsaid) {
+        let key = AccountKey { channel, account };
+        if !wanted.contains_key(&key) {
+            tracing::error!(account = %key, "messages wait for an account that does not run; `openclaw channels status` says why");
+        }
+    }
+}
+
 /// What the configuration wants, by account, with the identity of each.
 fn wanted(context: &Context) -> Running {
     let snapshot = context.config.load();
@@ -122,6 +135,7 @@ async fn round(context: Arc<Context>, mut running: Running) -> (Running, bool) {
         }
         running.remove(&key);
     }
+    tell_of_orphans(&context, &wanted).await;
     let mut unfinished = false;
     let rows = accounts.children().await.unwrap_or_default();
     let stopped = |key: &AccountKey| {

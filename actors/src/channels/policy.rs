@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::run::message::Authority;
+
 /// `dmPolicy`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -64,6 +66,22 @@ pub struct Access {
     /// Top-level `accessGroups`.
     pub access_groups: Value,
     pub channel: &'static str,
+}
+
+/// Whose commands are obeyed: what `commands.ownerAllowFrom` and `commands.allowFrom` say. `None`: they say nothing about
+/// this channel, and whoever a list of its own names may.
+pub fn authority(access: &Access, commands: &Value, sender: &str) -> Option<Authority> {
+    let list = |value: &Value| -> Option<Vec<String>> {
+        let list = value.as_array()?.iter();
+        Some(list.map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).collect())
+    };
+    let prefix = format!("{}:", access.channel);
+    let owners = list(&commands["ownerAllowFrom"]).unwrap_or_default();
+    if owners.iter().filter_map(|owner| strip(owner.trim(), &[&prefix])).any(|id| same(id, sender)) {
+        return Some(Authority::Owner);
+    }
+    let listed = list(&commands["allowFrom"][access.channel]).or_else(|| list(&commands["allowFrom"]["*"]))?;
+    Some(if access.lists(&listed, sender) == Listed::No { Authority::Untrusted } else { Authority::Sender })
 }
 
 /// Where something was said.
@@ -308,6 +326,20 @@ mod tests {
             let chat = Chat::Group { id: "g".into() };
             assert_eq!(decide(&access, &chat, "5", true, &list(&["5"])), expected, "{access:?}");
         }
+    }
+
+    #[test]
+    fn commands_are_obeyed_of_whom_the_lists_of_commands_name() {
+        let commands =
+            json!({ "ownerAllowFrom": ["telegram:1", "discord:2"], "allowFrom": { "telegram": [3, "tg:4"] } });
+        for (sender, expected) in
+            [("1", Authority::Owner), ("2", Authority::Untrusted), ("3", Authority::Sender), ("4", Authority::Sender)]
+        {
+            assert_eq!(authority(&access(), &commands, sender), Some(expected), "{sender}");
+        }
+        assert_eq!(authority(&access(), &json!({ "allowFrom": { "discord": ["1"] } }), "1"), None);
+        assert_eq!(authority(&access(), &json!({ "allowFrom": { "*": ["*"] } }), "9"), Some(Authority::Sender));
+        assert_eq!(authority(&access(), &Value::Null, ""), None);
     }
 
     #[test]

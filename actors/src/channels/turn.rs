@@ -31,20 +31,16 @@ pub fn session_key(account: &AccountKey, inbound: &Inbound, agent: &AgentId, set
 
 /// `by_name`: a list of the configuration names the sender. Who only came in because everybody may is obeyed in a
 /// conversation of his own, and nowhere else.
-pub fn turn(
-    account: &AccountKey,
-    event_key: &str,
-    inbound: &Inbound,
-    by_name: bool,
-    settings: &Settings,
-    now: i64,
-) -> Turn {
+pub fn authority(inbound: &Inbound, by_name: bool, settings: &Settings) -> Authority {
     let is_alone = inbound.chat == Chat::Direct && settings.session.dm_scope != DmScope::Main;
-    let is_known = by_name || is_alone;
+    if by_name || is_alone { Authority::Sender } else { Authority::Untrusted }
+}
+
+pub fn turn(account: &AccountKey, event_key: &str, inbound: &Inbound, authority: Authority, now: i64) -> Turn {
     let text = match inbound.chat {
         Chat::Direct => inbound.text.clone(),
         // In a group the agent must know who speaks; commands are read without it.
-        Chat::Group { .. } if is_known && is_command(&inbound.text) => inbound.text.clone(),
+        Chat::Group { .. } if authority > Authority::Untrusted && is_command(&inbound.text) => inbound.text.clone(),
         Chat::Group { .. } => format!("{}: {}", inbound.sender.label(), inbound.text),
     };
     Turn {
@@ -66,7 +62,7 @@ pub fn turn(
             reply_to: Some(inbound.message_id.clone()),
         }),
         sender: Some(inbound.sender.label()),
-        authority: if is_known { Authority::Sender } else { Authority::Untrusted },
+        authority,
         resume: None,
         accepted_at: now,
     }
@@ -113,16 +109,17 @@ mod tests {
             assert_eq!(key(&direct, &settings), expected);
         }
         settings.session.dm_scope = DmScope::Main;
-        let said = turn(&account, "e1", &group, false, &settings, 5);
+        let of = |inbound: &Inbound, by_name, settings: &_| authority(inbound, by_name, settings);
+        let said = turn(&account, "e1", &group, of(&group, false, &settings), 5);
         assert_eq!((said.run_id.as_str(), said.text.as_str()), ("webhook:front:e1", "Ada: hi"));
         assert_eq!(said.authority, Authority::Untrusted);
-        assert_eq!(turn(&account, "e1", &direct, true, &settings, 5).authority, Authority::Sender);
-        assert_eq!(turn(&account, "e1", &direct, false, &settings, 5).authority, Authority::Untrusted);
+        assert_eq!(of(&direct, true, &settings), Authority::Sender);
+        assert_eq!(of(&direct, false, &settings), Authority::Untrusted);
         settings.session.dm_scope = DmScope::PerPeer;
-        assert_eq!(turn(&account, "e1", &direct, false, &settings, 5).authority, Authority::Sender);
+        assert_eq!(of(&direct, false, &settings), Authority::Sender);
         let command = inbound(Chat::Group { id: "g".into() }, "/x");
-        assert_eq!(turn(&account, "e1", &command, false, &settings, 5).text, "Ada: /x");
-        assert_eq!(turn(&account, "e1", &command, true, &settings, 5).text, "/x");
+        assert_eq!(turn(&account, "e1", &command, Authority::Untrusted, 5).text, "Ada: /x");
+        assert_eq!(turn(&account, "e1", &command, Authority::Sender, 5).text, "/x");
         assert_eq!(said.route.unwrap().reply_to.as_deref(), Some("m1"));
     }
 }

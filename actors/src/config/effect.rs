@@ -142,6 +142,8 @@ const IN_SOURCE: &[&str] = &[
     "secrets.defaults",
     "secrets.resolution",
     "accessGroups",
+    "commands.ownerAllowFrom",
+    "commands.allowFrom",
     "channels.webhook",
 ];
 

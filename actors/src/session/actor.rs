@@ -138,7 +138,9 @@ impl SessionState {
                     self.changed(me, *change, stored);
                 }
             }
-            News::Recorded { stored: Ok(()), .. } => {}
+            News::Recorded { stored: Ok(()), .. } => {
+                self.context.channels.message_stored(&std::mem::take(&mut self.unsaid));
+            }
             News::Recorded { debt, stored: Err(error) } => {
                 tracing::warn!(session = %self.key, %error, "a change could not be stored yet");
                 self.owe(me, debt);
@@ -179,7 +181,7 @@ impl SessionState {
         for (run, error) in unreadable {
             tracing::error!(%run, %error, "a queued turn cannot be read; it stays in the store");
         }
-        waiting::record_dropped(self, me, &unwanted);
+        waiting::record_dropped(self, me, &unwanted, Vec::new());
         for turn in waiting {
             if self.waiting.iter().any(|waiting| waiting.turn.run_id == turn.run_id) {
                 continue; // it was read again, and has waited here all along
@@ -246,7 +248,7 @@ impl SessionState {
             Phase::Running(running) if running.turn.run_id == run_id => {
                 end.unsteered.extend(running.steered.iter().skip(end.opened).cloned());
                 let steered = running.steered.into_iter().map(|turn| turn.run_id).collect();
-                self.end(me, running.turn, end, running.started_at, steered);
+                self.end(me, running.turn, end, running.started_at, steered, running.stopped_by.as_ref());
             }
             other => self.phase = other, // news of a run that was given up
         }

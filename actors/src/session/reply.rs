@@ -7,11 +7,22 @@ use crate::run::message::{AbortCause, Outcome, Turn};
 use crate::store::outbox::OutboxRow;
 
 const TOOK_TOO_LONG: &str = "⚠️ This took too long and was stopped. Send the message again to try once more.";
+const STOPPED: &str =
+    "⏹️ This was stopped from elsewhere, before I could answer. Send the message again if you still want it.";
 const CUT_OFF: &str = "⚠️ The gateway was restarted several times while I was working on your message, and I have stopped trying. \
                        Please send it again.";
 
+/// What the outcome does not say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ending {
+    /// Another turn takes it up.
+    pub goes_on: bool,
+    /// Whoever stopped it sits in the chat where it was asked, and knows.
+    pub by_himself: bool,
+}
+
 /// What is said; `None`: nothing.
-fn said(outcome: &Outcome, goes_on: bool) -> Option<String> {
+fn said(outcome: &Outcome, end: Ending) -> Option<String> {
     match outcome {
         Outcome::Completed { text } => Some(text.clone()),
         Outcome::Failed { reply, .. } => Some(reply.clone()),
@@ -19,22 +30,23 @@ fn said(outcome: &Outcome, goes_on: bool) -> Option<String> {
             Some(TOOK_TOO_LONG.to_owned())
         }
         Outcome::Aborted { cause: AbortCause::Timeout, partial } => Some(format!("{partial}\n\n{TOOK_TOO_LONG}")),
-        Outcome::Aborted { cause: AbortCause::Restart, .. } if !goes_on => Some(CUT_OFF.to_owned()),
-        // Whoever stopped it knows; what a restart cut off goes on by itself.
-        Outcome::Aborted { .. } => None,
+        Outcome::Aborted { cause: AbortCause::Restart, .. } if end.goes_on => None,
+        Outcome::Aborted { cause: AbortCause::Restart, .. } => Some(CUT_OFF.to_owned()),
+        Outcome::Aborted { .. } if end.by_himself => None,
+        Outcome::Aborted { .. } => Some(STOPPED.to_owned()),
     }
 }
 
-/// The rows of an answer. A turn that did not come from a chat platform has none. `goes_on`: another turn takes it up.
+/// The rows of an answer. A turn that did not come from a chat platform has none.
 pub fn rows(
     context: &Context,
     key: &SessionKey,
     turn: &Turn,
     outcome: &Outcome,
-    goes_on: bool,
+    end: Ending,
     now: i64,
 ) -> Vec<OutboxRow> {
-    said(outcome, goes_on).map(|text| of_text(context, key, turn, &text, now)).unwrap_or_default()
+    said(outcome, end).map(|text| of_text(context, key, turn, &text, now)).unwrap_or_default()
 }
 
 /// The rows of a text that answers a turn.
@@ -60,17 +72,19 @@ mod tests {
         let aborted = |cause, partial: &str| Outcome::Aborted { cause, partial: partial.to_owned() };
         let failed =
             Outcome::Failed { message: "401 key".into(), reply: "⚠️ sorry".into(), kind: FailureKind::Unknown };
-        for (outcome, goes_on, expected) in [
-            (Outcome::Completed { text: "hi".into() }, false, Some("hi".to_owned())),
-            (failed, false, Some("⚠️ sorry".to_owned())),
-            (aborted(AbortCause::Timeout, ""), false, Some(TOOK_TOO_LONG.to_owned())),
-            (aborted(AbortCause::Timeout, "half"), false, Some(format!("half\n\n{TOOK_TOO_LONG}"))),
-            (aborted(AbortCause::Restart, "half"), true, None),
-            (aborted(AbortCause::Restart, "half"), false, Some(CUT_OFF.to_owned())),
-            (aborted(AbortCause::Stop, "half"), false, None),
-            (aborted(AbortCause::Rpc, "half"), false, None),
+        let (over, goes_on) = (Ending::default(), Ending { goes_on: true, by_himself: false });
+        let by_himself = Ending { goes_on: false, by_himself: true };
+        for (outcome, end, expected) in [
+            (Outcome::Completed { text: "hi".into() }, over, Some("hi".to_owned())),
+            (failed, over, Some("⚠️ sorry".to_owned())),
+            (aborted(AbortCause::Timeout, ""), over, Some(TOOK_TOO_LONG.to_owned())),
+            (aborted(AbortCause::Timeout, "half"), over, Some(format!("half\n\n{TOOK_TOO_LONG}"))),
+            (aborted(AbortCause::Restart, "half"), goes_on, None),
+            (aborted(AbortCause::Restart, "half"), over, Some(CUT_OFF.to_owned())),
+            (aborted(AbortCause::Stop, "half"), by_himself, None),
+            (aborted(AbortCause::Rpc, "half"), over, Some(STOPPED.to_owned())),
         ] {
-            assert_eq!(said(&outcome, goes_on), expected, "{outcome:?}");
+            assert_eq!(said(&outcome, end), expected, "{outcome:?}");
         }
     }
 }

@@ -12,6 +12,7 @@ use super::message::{Admission, SessionError, SessionMsg};
 use super::reset::{ResetCommand, ResetKind};
 use super::state::{AdmissionReply, Me, Phase, SessionState, Waiting, answer, new_session_id};
 use super::{reply, step, stop_phrase, waiting};
+use crate::delivery::Route;
 use crate::model::message::{AssistantMessage, Message, Part};
 use crate::protocol::session_calls::ResetReason;
 use crate::run::message::{AbortCause, Authority, Outcome, Turn, TurnKind};
@@ -23,19 +24,19 @@ pub fn handle(state: &mut SessionState, me: &Me, request: SessionMsg) {
     match request {
         SessionMsg::Submit(turn, reply) => submit(state, me, turn, reply),
         SessionMsg::Abort { run_id, cause, reply } => {
-            let _ = reply.send(abort(state, me, run_id.as_deref(), cause)); // the asker may have gone
+            let _ = reply.send(abort(state, me, run_id.as_deref(), cause, None)); // the asker may have gone
         }
         SessionMsg::Patch(changes, reply) => patch(state, me, &changes, reply),
         SessionMsg::Inject(text, reply) => inject(state, me, text, reply),
         SessionMsg::Reset(reason, reply) => {
-            if needs_idle(state, me) {
+            if needs_idle(state, me, None) {
                 state.deferred.push_front(SessionMsg::Reset(reason, reply));
             } else {
                 reset(state, me, reason, reply);
             }
         }
         SessionMsg::Delete(reply) => {
-            if needs_idle(state, me) {
+            if needs_idle(state, me, None) {
                 state.deferred.push_front(SessionMsg::Delete(reply));
             } else {
                 delete(state, me, reply);
@@ -64,10 +65,10 @@ pub fn refuse(request: SessionMsg) {
 }
 
 /// Aborts the live run, if any; then the request must be taken up again when it has ended.
-fn needs_idle(state: &mut SessionState, me: &Me) -> bool {
-    let running = state.abort_run(AbortCause::Stop).is_some();
+fn needs_idle(state: &mut SessionState, me: &Me, by: Option<&Route>) -> bool {
+    let running = state.abort_run(AbortCause::Stop, by).is_some();
     if running {
-        waiting::forget_waiting(state, me);
+        waiting::forget_waiting(state, me, by);
     }
     running
 }
@@ -78,7 +79,7 @@ fn submit(state: &mut SessionState, me: &Me, mut turn: Turn, reply: AdmissionRep
     }
     let obeyed = turn.authority > Authority::Untrusted;
     if obeyed && turn.kind.is_conversation() && stop_phrase::is_stop(&turn.text) {
-        let ended = abort(state, me, None, AbortCause::Stop);
+        let ended = abort(state, me, None, AbortCause::Stop, turn.route.as_ref());
         state.context.directory.forget(&turn.run_id);
         return answer(Some(reply), Ok(Admission::Stopped(ended)));
     }
@@ -140,7 +141,15 @@ fn apply_to_turn(list: &[Directive], turn: &mut Turn) -> Result<(), String> {
 }
 
 /// Ends the live run and forgets what waits; with an id only that run. Returns the ids that were ended.
-fn abort(state: &mut SessionState, me: &Me, run_id: Option<&str>, cause: AbortCause) -> Vec<String> {
+///
+/// `by`: the chat from which somebody asks for it.
+fn abort(
+    state: &mut SessionState,
+    me: &Me,
+    run_id: Option<&str>,
+    cause: AbortCause,
+    by: Option<&Route>,
+) -> Vec<String> {
     let live = match &state.phase {
         Phase::Running(running) => Some(running.turn.run_id.clone()),
         _ => None,
@@ -149,14 +158,14 @@ fn abort(state: &mut SessionState, me: &Me, run_id: Option<&str>, cause: AbortCa
     match run_id {
         Some(wanted) if live.as_deref() != Some(wanted) => {
             if let Some(place) = state.waiting.iter().position(|waiting| waiting.turn.run_id == wanted) {
-                ended.extend(waiting::forget(state, me, &[place], cause));
+                ended.extend(waiting::forget(state, me, &[place], cause, by));
             }
         }
         _ => {
-            ended.extend(state.abort_run(cause));
+            ended.extend(state.abort_run(cause, by));
             match (run_id, cause) {
                 (Some(_), _) | (None, AbortCause::Restart) => {} // what waits runs after the restart
-                (None, _) => ended.extend(waiting::forget_waiting(state, me)),
+                (None, _) => ended.extend(waiting::forget_waiting(state, me, by)),
             }
         }
     }
@@ -211,7 +220,7 @@ fn reset(
     reason: ResetReason,
     reply: RpcReplyPort<Result<SessionEntry, SessionError>>,
 ) {
-    waiting::forget_waiting(state, me);
+    waiting::forget_waiting(state, me, None);
     let done = Box::new(move |state: &mut SessionState, _: &Me, stored: Result<(), StoreError>| {
         let entry = state.entry.clone().ok_or(SessionError::NotFound);
         let _ = reply.send(stored.map_err(SessionError::Store).and(entry)); // the asker may have gone
@@ -240,7 +249,7 @@ fn change_conversation(state: &mut SessionState, me: &Me, reason: &'static str, 
 
 /// `/new` and `/reset`: a new conversation, and perhaps its first message or its model.
 fn begin_anew(state: &mut SessionState, me: &Me, turn: Turn, wish: ResetCommand, reply: AdmissionReply) {
-    if needs_idle(state, me) {
+    if needs_idle(state, me, turn.route.as_ref()) {
         return state.deferred.push_front(SessionMsg::Submit(turn, reply));
     }
     let reason = if wish.kind == ResetKind::New { "new" } else { "reset" };
@@ -264,7 +273,7 @@ fn begin_anew(state: &mut SessionState, me: &Me, turn: Turn, wish: ResetCommand,
 }
 
 fn delete(state: &mut SessionState, me: &Me, reply: RpcReplyPort<Result<bool, SessionError>>) {
-    waiting::forget_waiting(state, me);
+    waiting::forget_waiting(state, me, None);
     let Some(entry) = &state.entry else {
         let _ = reply.send(Ok(false)); // the asker may have gone
         return;

@@ -13,10 +13,11 @@ use super::entry::SessionEntry;
 use super::key::SessionKey;
 use super::message::{Admission, News, SessionError, SessionMsg, SessionStatus};
 use super::queue::Overflow;
-use super::reply;
+use super::reply::{self, Ending as ReplyEnding};
 use super::resume;
 use super::step::{self, Begin, End};
 use super::waiting;
+use crate::delivery::Route;
 use crate::metrics;
 use crate::protocol::session::RunStatus;
 use crate::run::actor::{self as run_actor, RunArgs};
@@ -27,6 +28,7 @@ use crate::run::pulse::Pulse;
 use crate::run::stream::now_ms;
 use crate::run::turn::TurnArgs;
 use crate::store::StoreError;
+use crate::store::outbox::OutboxRow;
 use crate::store::runs::{RunRecord, RunState};
 use crate::supervision::task::{TaskSet, Timer};
 use crate::supervision::{Address, Mail};
@@ -61,6 +63,8 @@ pub struct SessionState {
     /// The end of its rest; absent while it has work.
     pub rest: Option<Timer>,
     pub debts: Debts,
+    /// What is said with the next thing that is recorded; its senders are told when that is on disk.
+    pub unsaid: Vec<OutboxRow>,
 }
 
 /// What a session is doing. All but `Idle` and `Running` are short: a step is on its way to disk.
@@ -102,6 +106,8 @@ pub struct Running {
     pub steered: Vec<Turn>,
     /// Asked to end; what for.
     pub aborting: bool,
+    /// The chat from which somebody ended it.
+    pub stopped_by: Option<Route>,
 }
 
 /// A run that is over, on its way to disk.
@@ -156,6 +162,7 @@ impl SessionState {
             queue_held: false,
             rest: None,
             debts: Debts::default(),
+            unsaid: Vec::new(),
         }
     }
 
@@ -294,18 +301,29 @@ impl SessionState {
                     started_at,
                     steered: Vec::new(),
                     aborting: false,
+                    stopped_by: None,
                 };
                 self.phase = Phase::Running(Box::new(running));
             }
             Err(error) => {
                 let end = RunEnd::failed(format!("the run did not start: {error}"));
-                self.end(me, turn, end, started_at, Vec::new());
+                self.end(me, turn, end, started_at, Vec::new(), None);
             }
         }
     }
 
     /// A run is over: what it did goes to disk.
-    pub fn end(&mut self, me: &Me, turn: Turn, end: RunEnd, started_at: i64, steered: Vec<String>) {
+    ///
+    /// `stopped_by`: the chat from which somebody ended it.
+    pub fn end(
+        &mut self,
+        me: &Me,
+        turn: Turn,
+        end: RunEnd,
+        started_at: i64,
+        steered: Vec<String>,
+        stopped_by: Option<&Route>,
+    ) {
         let now = now_ms();
         let mut entry = self.entry.clone().unwrap_or_else(|| SessionEntry::new(new_session_id(), now));
         apply_end(&mut entry, &end, now, started_at);
@@ -316,7 +334,14 @@ impl SessionState {
         let cut_off = matches!(&end.outcome, Outcome::Aborted { cause: AbortCause::Restart, .. });
         let resumed = cut_off.then(|| resume::after(&turn, now)).flatten();
         let resumed_by = resumed.as_ref().map(|turn| turn.run_id.clone());
-        let replies = reply::rows(&self.context, &self.key, &turn, &end.outcome, resumed.is_some(), now);
+        let replies = reply::rows(
+            &self.context,
+            &self.key,
+            &turn,
+            &end.outcome,
+            ReplyEnding { goes_on: resumed.is_some(), by_himself: is_same_chat(stopped_by, &turn) },
+            now,
+        );
         let follow_ups: Vec<Turn> = resumed.into_iter().chain(unsteered.map(as_new_turn)).collect();
         let rows = follow_ups.iter().filter_map(|turn| self.queued_row(turn, &entry, now)).collect();
         for turn in follow_ups.into_iter().rev() {
@@ -406,9 +431,10 @@ impl SessionState {
     }
 
     /// Asks the live run to end.
-    pub fn abort_run(&mut self, cause: AbortCause) -> Option<String> {
+    pub fn abort_run(&mut self, cause: AbortCause, by: Option<&Route>) -> Option<String> {
         let Phase::Running(running) = &mut self.phase else { return None };
         running.aborting = true;
+        running.stopped_by = by.cloned();
         let _ = running.actor.send_message(Mail::own(RunMsg::Abort(cause))); // it has ended: the news is on its way
         Some(running.turn.run_id.clone())
     }
@@ -455,6 +481,13 @@ pub fn new_session_id() -> String {
 pub fn as_new_turn(turn: &Turn) -> Turn {
     let kind = if turn.kind == TurnKind::Channel { TurnKind::Channel } else { TurnKind::Chat };
     Turn { run_id: uuid::Uuid::new_v4().to_string(), kind, ..turn.clone() }
+}
+
+/// Was this asked in the chat from which somebody stops it?
+pub fn is_same_chat(by: Option<&Route>, turn: &Turn) -> bool {
+    let place =
+        |route: &Route| (route.channel.clone(), route.account.clone(), route.target.clone(), route.thread.clone());
+    by.map(place) == turn.route.as_ref().map(place)
 }
 
 fn apply_end(entry: &mut SessionEntry, end: &RunEnd, now: i64, started_at: i64) {

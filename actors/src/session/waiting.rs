@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use super::message::{Admission, News, SessionError, SessionMsg};
 use super::queue::{self, Decision, QueueRule, QueuedTurn, Route};
-use super::state::{AdmissionReply, Me, Phase, SessionState, Waiting, answer};
+use super::reply::{self, Ending};
+use super::state::{AdmissionReply, Me, Phase, SessionState, Waiting, answer, is_same_chat};
 use super::step;
 use crate::config::settings::QueueMode;
+use crate::delivery;
 use crate::run::message::{AbortCause, Outcome, RunMsg, Turn, TurnKind};
 use crate::run::steering::TOLD_MAX;
 use crate::run::stream::now_ms;
 use crate::store::StoreError;
+use crate::store::outbox::OutboxRow;
 use crate::store::runs::{RunRecord, RunState};
 use crate::supervision::Mail;
 
@@ -58,7 +61,7 @@ pub fn enqueue(state: &mut SessionState, me: &Me, turn: Turn, reply: AdmissionRe
         }
         Decision::Interrupt { dropped } => {
             drop_waiting(state, me, &dropped);
-            state.abort_run(AbortCause::Stop);
+            state.abort_run(AbortCause::Stop, turn.route.as_ref());
             wait(state, me, turn, false, reply);
         }
         Decision::Refuse => {
@@ -125,7 +128,7 @@ pub fn queued(state: &mut SessionState, me: &Me, run_id: &str, stored: Result<Op
     let Some(place) = state.waiting.iter().position(|waiting| waiting.turn.run_id == run_id && !waiting.stored) else {
         // Aborted meanwhile; a write that was repeated may have come after that.
         if stored.is_ok_and(|known| known.is_none_or(|run| run.run_id == run_id && run.state == RunState::Queued)) {
-            record_dropped(state, me, &[run_id.to_owned()]);
+            record_dropped(state, me, &[run_id.to_owned()], Vec::new());
         }
         return;
     };
@@ -236,17 +239,26 @@ fn queue_mode(state: &SessionState) -> QueueMode {
     queue::mode(None, session, None, &state.context.config.load().settings.messages.queue)
 }
 
-pub fn forget_waiting(state: &mut SessionState, me: &Me) -> Vec<String> {
+pub fn forget_waiting(state: &mut SessionState, me: &Me, by: Option<&delivery::Route>) -> Vec<String> {
     let all: Vec<usize> = (0..state.waiting.len()).collect();
-    forget(state, me, &all, AbortCause::Stop)
+    forget(state, me, &all, AbortCause::Stop, by)
 }
 
-/// Takes turns out of the queue; whoever waits for them is told that they were aborted.
-pub fn forget(state: &mut SessionState, me: &Me, places: &[usize], cause: AbortCause) -> Vec<String> {
-    let mut ended = Vec::new();
+/// Takes turns out of the queue; whoever waits for them is told that they were aborted, in his chat too unless that is
+/// where it was asked for: `by`.
+pub fn forget(
+    state: &mut SessionState,
+    me: &Me,
+    places: &[usize],
+    cause: AbortCause,
+    by: Option<&delivery::Route>,
+) -> Vec<String> {
+    let (mut ended, mut replies) = (Vec::new(), Vec::new());
     for place in places.iter().rev() {
         let Some(waiting) = state.waiting.remove(*place) else { continue };
         let outcome = Outcome::Aborted { cause, partial: String::new() };
+        let end = Ending { goes_on: false, by_himself: is_same_chat(by, &waiting.turn) };
+        replies.extend(reply::rows(&state.context, &state.key, &waiting.turn, &outcome, end, now_ms()));
         answer(waiting.reply, Ok(Admission::Queued { ahead: *place }));
         state.announcer.run_ended(&waiting.turn.run_id, &outcome, waiting.turn.accepted_at, 0);
         state.end_in_directory(&waiting.turn.run_id, outcome, waiting.turn.accepted_at);
@@ -256,7 +268,7 @@ pub fn forget(state: &mut SessionState, me: &Me, places: &[usize], cause: AbortC
     if state.waiting.is_empty() {
         state.queue_held = false;
     }
-    record_dropped(state, me, &ended);
+    record_dropped(state, me, &ended, replies);
     ended
 }
 
@@ -277,13 +289,21 @@ fn drop_waiting(state: &mut SessionState, me: &Me, places: &[usize]) {
         );
         dropped.push(waiting.turn.run_id);
     }
-    record_dropped(state, me, &dropped);
+    record_dropped(state, me, &dropped, Vec::new());
 }
 
-pub fn record_dropped(state: &mut SessionState, me: &Me, runs: &[String]) {
+/// What was taken out of the queue is over, and what is said about it is on its way.
+pub fn record_dropped(state: &mut SessionState, me: &Me, runs: &[String], replies: Vec<OutboxRow>) {
     if runs.is_empty() {
         return;
     }
     let (runs, now) = (runs.to_vec(), now_ms());
-    state.record(me, Arc::new(move |db| step::drop_queued(db, &runs, now)));
+    state.unsaid.extend(replies.iter().cloned());
+    state.record(
+        me,
+        Arc::new(move |db| {
+            step::drop_queued(db, &runs, now)?;
+            step::say(db, &replies)
+        }),
+    );
 }

@@ -47,7 +47,7 @@ impl SessionState {
         if silent >= Duration::from_millis(limits.stuck_session_abort_ms) {
             tracing::error!(session = %key, run = %run_id, age_ms, silent_ms, queued, "session stuck: its run is ended");
             metrics::session_stuck("aborted");
-            self.abort_run(AbortCause::Timeout);
+            self.abort_run(AbortCause::Timeout, None);
         } else if !std::mem::replace(&mut running.warned, true) {
             tracing::warn!(session = %key, run = %run_id, age_ms, silent_ms, queued, "session stuck: its run makes no progress");
             metrics::session_stuck("warned");

@@ -162,6 +162,14 @@ pub fn heads(db: &Connection, channel: &str, account: &str, limit: u32) -> Resul
     Ok(rows)
 }
 
+/// Accounts that have something to send.
+pub fn open_accounts(db: &Connection) -> Result<Vec<(String, String)>, StoreError> {
+    let mut query =
+        db.prepare_cached("SELECT DISTINCT channel, account FROM outbox WHERE state IN ('pending', 'sending')")?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
 /// What was on its way when the sender of an account went down, in order.
 pub fn sending(db: &Connection, channel: &str, account: &str) -> Result<Vec<OutboxRow>, StoreError> {
     let mut query = db.prepare_cached(&format!(

@@ -123,6 +123,13 @@ pub fn counts(db: &Connection) -> Result<(i64, i64), StoreError> {
     Ok((of("pending")?, of("failed")?))
 }
 
+/// Accounts with events that nobody has decided about yet.
+pub fn pending_accounts(db: &Connection) -> Result<Vec<(String, String)>, StoreError> {
+    let mut query = db.prepare_cached("SELECT DISTINCT channel, account FROM spool WHERE state = 'pending'")?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
 /// When an account heard something last.
 pub fn last_received(db: &Connection, channel: &str, account: &str) -> Result<Option<i64>, StoreError> {
     let mut query = db.prepare_cached("SELECT max(received_at) FROM spool WHERE channel = ?1 AND account = ?2")?;

@@ -48,6 +48,11 @@ fn troubles(status: &Value) -> Vec<Finding> {
     if let Some(dead) = number(status, "/inbox/dead").filter(|dead| *dead > 0) {
         troubles.push(format!("{dead} messages are dead: openclaw inbox list --state dead"));
     }
+    if let Some(failed) = number(status, "/spool/failed").filter(|failed| *failed > 0) {
+        troubles.push(format!(
+            "{failed} events of chats could not be read; the log says why: openclaw logs --component channels"
+        ));
+    }
     for (state, what) in [("failed", "could not be delivered"), ("unknown", "may not have been delivered")] {
         if let Some(count) = number(status, &format!("/outbox/{state}")).filter(|count| *count > 0) {
             troubles.push(format!("{count} messages {what}: openclaw outbox list --state {state}"));
@@ -102,8 +107,8 @@ mod tests {
         assert!(troubles(&well).is_empty());
         let down = json!({ "path": "infra/devices", "state": "gave-up" });
         let ill = json!({ "safeMode": "3 starts", "disk": "full", "supervision": { "down": [down] }, "inbox": { "dead": 2 },
-                          "outbox": { "failed": 1, "unknown": 1, "pending": 3 } });
-        assert_eq!(troubles(&ill).len(), 6);
+                          "outbox": { "failed": 1, "unknown": 1, "pending": 3 }, "spool": { "failed": 1 } });
+        assert_eq!(troubles(&ill).len(), 7);
     }
 
     #[test]

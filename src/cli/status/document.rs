@@ -56,6 +56,7 @@ pub fn make(context: &Context, facts: &Facts<'_>) -> Value {
         "disk": of("disk", Value::Null),
         "inbox": of("inbox", Value::Null),
         "outbox": of("outbox", Value::Null),
+        "spool": of("spool", Value::Null),
         "uptimeMs": facts.reach.hello.as_ref().and_then(|hello| number(hello, "/snapshot/uptimeMs")),
     });
     for (key, method) in [("health", "health"), ("channels", "channels.status"), ("lastHeartbeat", "last-heartbeat")] {

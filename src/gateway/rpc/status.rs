@@ -14,7 +14,7 @@ use openclaw_actors::run::context;
 use openclaw_actors::session::{SessionEntry, SessionKey};
 use openclaw_actors::store::journal::{self, JournalEntry};
 use openclaw_actors::store::sessions::SessionRecord;
-use openclaw_actors::store::{outbox, runs};
+use openclaw_actors::store::{outbox, runs, spool};
 use serde_json::{Value, json};
 
 use super::system::SYSTEM_EVENT;
@@ -37,8 +37,15 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
     let (agents, default) = (context::agents(&snapshot.settings), context::default_agent(&snapshot.settings));
     let store = &services.context.store;
     let by_agent = sessions::by_agent(store, agents.clone(), RECENT).await.map_err(store_failed)?;
-    let read = |db: &_| Ok((journal::list(db, 0, Some(SYSTEM_EVENT), EVENTS)?, runs::dead(db)?, outbox::counts(db)?));
-    let (events, dead, outbox) = store.read(read).await.map_err(store_failed)?;
+    let read = |db: &_| {
+        Ok((
+            journal::list(db, 0, Some(SYSTEM_EVENT), EVENTS)?,
+            runs::dead(db)?,
+            outbox::counts(db)?,
+            spool::counts(db)?,
+        ))
+    };
+    let (events, dead, outbox, (pending, failed)) = store.read(read).await.map_err(store_failed)?;
     let defaults = services.context.session_defaults(&services.context.key_rules().main_key());
     let mut sessions = Overview {
         path: store.path().display().to_string(),
@@ -70,6 +77,7 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
         "configReload": config_reload(&services.config_status.load()),
         "inbox": { "dead": dead },
         "outbox": counts(outbox),
+        "spool": { "pending": pending, "failed": failed },
         "disk": services.context.disk.room().word(),
         "safeMode": services.context.safe_mode.reason(),
         "supervision": super::tree::summary(&services.context.overview).await,
