@@ -8,12 +8,6 @@ use std::process::ExitCode;
 
 use openclaw_actors::config::env::Env;
 
-/// The C library's own keeps what a storm of connections has freed, and grows with each. Without huge pages: they double what
-/// an idle gateway holds.
-#[cfg(feature = "mimalloc")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let env: Env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
