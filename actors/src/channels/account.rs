@@ -41,6 +41,11 @@ impl AccountKey {
     pub fn new(channel: &str, account: &str) -> Self {
         Self { channel: channel.to_owned(), account: account.to_owned() }
     }
+
+    /// The key that is displayed like this.
+    pub fn of_name(name: &str) -> Option<Self> {
+        name.split_once(':').map(|(channel, account)| Self::new(channel, account))
+    }
 }
 
 impl Account {
@@ -92,9 +97,13 @@ pub fn group_spec(context: &Arc<Context>, observer: &Observer) -> GroupSpec<Acco
     let spawn: SpawnFn<AccountKey, SupervisorMsg> = Arc::new(move |key, group: ActorCell| {
         let (context, observer) = (Arc::clone(&shared), Arc::clone(&seen));
         Box::pin(async move {
-            let args = supervisor(&context, &key, observer)
-                .ok_or_else(|| ractor::SpawnErr::StartupFailed(format!("this release has no channel {key}").into()))?;
-            spawn_linked("account", Supervisor, args, group).await
+            let failed = |why: String| ractor::SpawnErr::StartupFailed(why.into());
+            let adapter = context.channels.get(&key.channel).cloned();
+            let adapter = adapter.ok_or_else(|| failed(format!("this release has no channel {}", key.channel)))?;
+            let account = configured(&context, &adapter, &key).map_err(failed)?;
+            context.channels.starts_as(&key, account.identity);
+            let of = AccountArgs { context, key, adapter };
+            spawn_linked("account", Supervisor, supervisor(&of, observer), group).await
         })
     });
     let below: BelowFn<SupervisorMsg> = |address| Arc::new(address.clone());
@@ -109,17 +118,36 @@ pub fn group_spec(context: &Arc<Context>, observer: &Observer) -> GroupSpec<Acco
     }
 }
 
-fn supervisor(context: &Arc<Context>, key: &AccountKey, observer: Observer) -> Option<SupervisorArgs> {
-    let channels = &context.channels;
-    let adapter: Arc<dyn Channel> = Arc::clone(channels.get(&key.channel)?);
-    let ingress_address = channels.ingresses.entry(key.clone()).or_insert_with(|| Address::new("ingress", 1)).clone();
-    let sender_address = channels.senders.entry(key.clone()).or_insert_with(|| Address::new("sender", 1)).clone();
+/// The account as the configuration wants it now.
+fn configured(context: &Context, adapter: &Arc<dyn Channel>, key: &AccountKey) -> Result<Account, String> {
+    let accounts = adapter.accounts(&context.config.load());
+    let account = accounts.into_iter().find(|account| account.id == key.account);
+    let account = account.ok_or_else(|| format!("the configuration has no account {key}"))?;
+    match &account.problem {
+        Some(problem) => Err(format!("the account does not run: {problem}")),
+        None => Ok(account),
+    }
+}
+
+/// What the children of an account are started with.
+#[derive(Clone)]
+pub struct AccountArgs {
+    pub context: Arc<Context>,
+    pub key: AccountKey,
+    pub adapter: Arc<dyn Channel>,
+}
+
+fn supervisor(of: &AccountArgs, observer: Observer) -> SupervisorArgs {
+    let channels = &of.context.channels;
+    let ingress_address =
+        channels.ingresses.entry(of.key.clone()).or_insert_with(|| Address::new("ingress", 1)).clone();
+    let sender_address = channels.senders.entry(of.key.clone()).or_insert_with(|| Address::new("sender", 1)).clone();
     let permanent = |kind| ChildSpec::new(kind, Restart::Permanent);
     let children = vec![
         // What is to be said can be said as soon as there is something to say.
-        sender::child(Arc::clone(context), key.clone(), Arc::clone(&adapter), sender_address, permanent("sender")),
-        ingress::child(Arc::clone(context), key.clone(), adapter, ingress_address, permanent("ingress")),
+        sender::child(of.clone(), sender_address, permanent("sender")),
+        ingress::child(of.clone(), ingress_address, permanent("ingress")),
     ];
-    let path = join(PATH, &key.to_string());
-    Some(SupervisorArgs { path, strategy: Strategy::OneForOne, intensity: INTENSITY, children, observer })
+    let path = join(PATH, &of.key.to_string());
+    SupervisorArgs { path, strategy: Strategy::OneForOne, intensity: INTENSITY, children, observer }
 }

@@ -5,16 +5,15 @@
 //! under the same run id: what the last try got done, a turn or a command, has a row of that id and is not done again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::account::AccountKey;
-use super::channel::{Channel, Inbound};
+use super::account::AccountArgs;
+use super::channel::Inbound;
 use super::policy::{self, Chat, Verdict};
 use super::turn;
-use crate::run::context::{Context, default_agent};
+use crate::run::context::default_agent;
 use crate::run::message::Turn;
 use crate::run::stream::now_ms;
 use crate::session::submit::{self, SubmitError, Submitted};
@@ -50,15 +49,8 @@ pub enum IngressMsg {
 
 struct IngressActor;
 
-#[derive(Clone)]
-struct IngressArgs {
-    context: Arc<Context>,
-    key: AccountKey,
-    adapter: Arc<dyn Channel>,
-}
-
 struct IngressState {
-    args: IngressArgs,
+    args: AccountArgs,
     looking: Option<Task>,
     again: bool,
     lanes: HashMap<String, Task>,
@@ -68,22 +60,16 @@ struct IngressState {
 type Me = ActorRef<Mail<IngressMsg>>;
 
 /// The ingress as a child of its account.
-pub fn child(
-    context: Arc<Context>,
-    key: AccountKey,
-    adapter: Arc<dyn Channel>,
-    address: Address<IngressMsg>,
-    spec: ChildSpec,
-) -> Child {
-    Child::leaf(spec, address, IngressArgs { context, key, adapter }, || IngressActor)
+pub fn child(of: AccountArgs, address: Address<IngressMsg>, spec: ChildSpec) -> Child {
+    Child::leaf(spec, address, of, || IngressActor)
 }
 
 impl Actor for IngressActor {
     type Msg = Mail<IngressMsg>;
     type State = IngressState;
-    type Arguments = IngressArgs;
+    type Arguments = AccountArgs;
 
-    async fn pre_start(&self, me: Me, args: IngressArgs) -> Result<IngressState, ActorProcessingErr> {
+    async fn pre_start(&self, me: Me, args: AccountArgs) -> Result<IngressState, ActorProcessingErr> {
         let mut state = IngressState { args, looking: None, again: false, lanes: HashMap::new(), next_look: None };
         state.look(&me);
         Ok(state)
@@ -161,7 +147,7 @@ impl IngressState {
 }
 
 /// An event that is still pending after its task has ended has made it fail.
-async fn count_a_failure(args: &IngressArgs, row: &SpoolRow) {
+async fn count_a_failure(args: &AccountArgs, row: &SpoolRow) {
     let (wanted, tries) = (row.clone(), row.attempts + 1);
     let write = move |db: &rusqlite::Connection| {
         let now = spool::get(db, &wanted.channel, &wanted.account, &wanted.event_key)?;
@@ -189,7 +175,7 @@ async fn count_a_failure(args: &IngressArgs, row: &SpoolRow) {
 }
 
 /// Decides about one event, and stays with it until that is on disk.
-async fn settle(args: IngressArgs, row: SpoolRow) {
+async fn settle(args: AccountArgs, row: SpoolRow) {
     let mut pause = RETRY;
     for tries in 0.. {
         let outcome = match decide(&args, &row, tries).await {
@@ -203,14 +189,14 @@ async fn settle(args: IngressArgs, row: SpoolRow) {
     }
 }
 
-async fn store(args: &IngressArgs, row: &SpoolRow, (state, word): (EventState, String)) -> Result<(), String> {
+async fn store(args: &AccountArgs, row: &SpoolRow, (state, word): (EventState, String)) -> Result<(), String> {
     let row = row.clone();
     let write = move |db: &rusqlite::Connection| spool::settle(db, &row, state, &word);
     args.context.store.write(write).await.map_err(|error| error.to_string())
 }
 
 /// What becomes of an event, in a word. The error passes: it is tried again.
-async fn decide(args: &IngressArgs, row: &SpoolRow, tries: u32) -> Result<(EventState, String), String> {
+async fn decide(args: &AccountArgs, row: &SpoolRow, tries: u32) -> Result<(EventState, String), String> {
     let done = |word: &str| Ok((EventState::Done, word.to_owned()));
     let inbound = match args.adapter.normalize(&row.raw) {
         Ok(Some(inbound)) => inbound,
@@ -238,7 +224,7 @@ async fn decide(args: &IngressArgs, row: &SpoolRow, tries: u32) -> Result<(Event
 }
 
 /// One line for each refusal, with the words that operators search for.
-fn refused(args: &IngressArgs, inbound: &Inbound, access: &policy::Access, reason: &'static str) -> String {
+fn refused(args: &AccountArgs, inbound: &Inbound, access: &policy::Access, reason: &'static str) -> String {
     let (channel, sender) = (&args.key.channel, &inbound.sender.id);
     match &inbound.chat {
         Chat::Direct => tracing::info!(
@@ -256,7 +242,7 @@ fn refused(args: &IngressArgs, inbound: &Inbound, access: &policy::Access, reaso
 
 /// Gives the message to its session. Known already: the last try got further than it could say.
 async fn hand_over(
-    args: &IngressArgs,
+    args: &AccountArgs,
     row: &SpoolRow,
     inbound: &Inbound,
     by_name: bool,
@@ -295,7 +281,7 @@ async fn hand_over(
 }
 
 /// Says something in the chat that no turn says.
-async fn say(args: &IngressArgs, key: &SessionKey, turn: &Turn, text: &str) -> Result<(), String> {
+async fn say(args: &AccountArgs, key: &SessionKey, turn: &Turn, text: &str) -> Result<(), String> {
     let now = now_ms();
     let rows = reply::of_text(&args.context, key, turn, text, now);
     let (stored, answered) = (rows.clone(), step::answered(key, turn, now));

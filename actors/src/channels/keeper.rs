@@ -25,18 +25,14 @@ const RETRY: Duration = Duration::from_secs(30);
 pub enum KeeperMsg {
     /// The configuration may want something else now.
     Look,
-    /// What runs now, and whether something is to be tried again.
-    Looked(TaskEnd<(Running, bool)>),
+    /// Whether something is to be tried again.
+    Looked(TaskEnd<bool>),
 }
-
-/// What was started, with the identity that it was started with.
-type Running = BTreeMap<AccountKey, String>;
 
 struct KeeperActor;
 
 struct KeeperState {
     context: Arc<Context>,
-    running: Running,
     looking: Option<Task>,
     again: bool,
     next_look: Option<Timer>,
@@ -55,7 +51,7 @@ impl Actor for KeeperActor {
     type Arguments = Arc<Context>;
 
     async fn pre_start(&self, me: Me, context: Arc<Context>) -> Result<KeeperState, ActorProcessingErr> {
-        let mut state = KeeperState { context, running: Running::new(), looking: None, again: false, next_look: None };
+        let mut state = KeeperState { context, looking: None, again: false, next_look: None };
         state.look(&me);
         Ok(state)
     }
@@ -64,9 +60,8 @@ impl Actor for KeeperActor {
         match mail.open().await? {
             Some(KeeperMsg::Look) => state.look(&me),
             Some(KeeperMsg::Looked(TaskEnd::Panicked(message))) => return Err(message.into()),
-            Some(KeeperMsg::Looked(TaskEnd::Done((running, unfinished)))) => {
+            Some(KeeperMsg::Looked(TaskEnd::Done(unfinished))) => {
                 state.looking = None;
-                state.running = running;
                 if std::mem::take(&mut state.again) {
                     state.look(&me);
                 } else if unfinished {
@@ -87,15 +82,18 @@ impl KeeperState {
             return;
         }
         self.next_look = None;
-        let (context, running, me) = (Arc::clone(&self.context), self.running.clone(), me.clone());
-        self.looking = Some(task::spawn_reporting("channel-keeper", round(context, running), move |end| {
+        let (context, me) = (Arc::clone(&self.context), me.clone());
+        self.looking = Some(task::spawn_reporting("channel-keeper", round(context), move |end| {
             let _ = me.send_message(Mail::own(KeeperMsg::Looked(end))); // gone only when the task was aborted
         }));
     }
 }
 
+/// Accounts, with the identity of each.
+type Identities = BTreeMap<AccountKey, String>;
+
 /// Messages of an account that the configuration does not want any more wait for it, and somebody should know.
-async fn tell_of_orphans(context: &Context, wanted: &Running) {
+async fn tell_of_orphans(context: &Context, wanted: &Identities) {
     let read = |db: &rusqlite::Connection| Ok((spool::pending_accounts(db)?, outbox::open_accounts(db)?));
     let Ok((heard, unsaid)) = context.store.read(read).await else { return };
     for (channel, account) in heard.into_iter().chain(unsaid) {
@@ -107,7 +105,7 @@ async fn tell_of_orphans(context: &Context, wanted: &Running) {
 }
 
 /// What the configuration wants, by account, with the identity of each.
-fn wanted(context: &Context) -> Running {
+fn wanted(context: &Context) -> Identities {
     let snapshot = context.config.load();
     let of = |adapter: &Arc<dyn super::Channel>| {
         let channel = adapter.id();
@@ -118,44 +116,36 @@ fn wanted(context: &Context) -> Running {
     context.channels.all().iter().flat_map(of).collect()
 }
 
-/// Stops what is not wanted, or not like this, and starts what is. In safe mode accounts wait for its end.
-async fn round(context: Arc<Context>, mut running: Running) -> (Running, bool) {
+/// Stops what is not wanted, or not like this, and starts what is; `true` when something has to be tried again. What there
+/// is says the accounts' group, so a keeper that was restarted knows as much as the one before. In safe mode accounts wait
+/// for its end.
+async fn round(context: Arc<Context>) -> bool {
     context.safe_mode.lifted().await;
     let wanted = wanted(&context);
     let accounts = &context.channels.accounts;
-    let unwanted: Vec<AccountKey> = running
-        .iter()
-        .filter(|(key, identity)| wanted.get(key) != Some(*identity))
-        .map(|(key, _)| key.clone())
-        .collect();
-    for key in unwanted {
-        if let Some(actor) = accounts.get(&key).and_then(|account| account.current()) {
-            let stopped = actor.get_cell().stop_and_wait(Some("configuration".into()), Some(STOP_LIMIT)).await;
-            tracing::info!(account = %key, in_time = stopped.is_ok(), "channel account stopped");
+    let Ok(rows) = accounts.children().await else { return true };
+    let mut settled: Vec<AccountKey> = Vec::new();
+    for row in rows {
+        let Some(key) = AccountKey::of_name(&row.name) else { continue };
+        let as_wanted = wanted.get(&key).is_some_and(|identity| context.channels.has_identity(&key, identity));
+        let by_hand = row.node.state == "stopped" && wanted.contains_key(&key);
+        if as_wanted || by_hand {
+            settled.push(key); // who was stopped by hand is started by hand
+            continue;
         }
-        running.remove(&key);
+        let in_time = accounts.remove(key.clone(), STOP_LIMIT).await;
+        tracing::info!(account = %key, in_time, "channel account stopped");
     }
     tell_of_orphans(&context, &wanted).await;
     let mut unfinished = false;
-    let rows = accounts.children().await.unwrap_or_default();
-    let stopped = |key: &AccountKey| {
-        let name = key.to_string();
-        rows.iter().any(|row| *row.name == *name && row.node.state == "stopped")
-    };
-    for (key, identity) in wanted {
-        if running.contains_key(&key) || stopped(&key) {
-            continue; // who was stopped by hand is started by hand
-        }
+    for key in wanted.into_keys().filter(|key| !settled.contains(key)) {
         match accounts.get_or_start(key.clone()).await {
-            Ok(_) => {
-                tracing::info!(account = %key, "channel account started");
-                running.insert(key, identity);
-            }
+            Ok(_) => tracing::info!(account = %key, "channel account started"),
             Err(error) => {
                 tracing::error!(account = %key, error, "channel account did not start");
                 unfinished = true;
             }
         }
     }
-    (running, unfinished)
+    unfinished
 }

@@ -53,6 +53,8 @@ pub struct Channels {
     keeper: Address<KeeperMsg>,
     senders: Arc<DashMap<AccountKey, Address<SenderMsg>>>,
     ingresses: Arc<DashMap<AccountKey, Address<IngressMsg>>>,
+    /// What each account was started with; of one that ended, what it was started with last.
+    identities: Arc<DashMap<AccountKey, String>>,
     settled: broadcast::Sender<String>,
 }
 
@@ -79,6 +81,7 @@ impl Channels {
             keeper: Address::new("channel-keeper", 1),
             senders: Arc::default(),
             ingresses: Arc::default(),
+            identities: Arc::default(),
             settled: broadcast::Sender::new(NEWS),
         }
     }
@@ -116,6 +119,14 @@ impl Channels {
     /// Ids of parts that come to an end from now on.
     pub fn settled(&self) -> broadcast::Receiver<String> {
         self.settled.subscribe()
+    }
+
+    fn starts_as(&self, account: &AccountKey, identity: String) {
+        self.identities.insert(account.clone(), identity);
+    }
+
+    fn has_identity(&self, account: &AccountKey, identity: &str) -> bool {
+        self.identities.get(account).is_some_and(|own| *own == identity)
     }
 
     fn part_settled(&self, id: &str) {

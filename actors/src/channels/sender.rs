@@ -4,15 +4,13 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde_json::json;
 
-use super::account::AccountKey;
-use super::channel::Channel;
+use super::account::{AccountArgs, AccountKey};
 use crate::delivery::machine::{self, Attempt, RETRIES};
 use crate::events::{Event, EventsMsg};
 use crate::metrics;
@@ -56,15 +54,8 @@ pub struct Looked {
 
 struct SenderActor;
 
-#[derive(Clone)]
-struct SenderArgs {
-    context: Arc<Context>,
-    key: AccountKey,
-    adapter: Arc<dyn Channel>,
-}
-
 struct SenderState {
-    args: SenderArgs,
+    args: AccountArgs,
     leftovers: Leftovers,
     looking: Option<Task>,
     /// Somebody spoke up during the look.
@@ -86,22 +77,16 @@ enum Leftovers {
 type Me = ActorRef<Mail<SenderMsg>>;
 
 /// The sender as a child of its account.
-pub fn child(
-    context: Arc<Context>,
-    key: AccountKey,
-    adapter: Arc<dyn Channel>,
-    address: Address<SenderMsg>,
-    spec: ChildSpec,
-) -> Child {
-    Child::leaf(spec, address, SenderArgs { context, key, adapter }, || SenderActor)
+pub fn child(of: AccountArgs, address: Address<SenderMsg>, spec: ChildSpec) -> Child {
+    Child::leaf(spec, address, of, || SenderActor)
 }
 
 impl Actor for SenderActor {
     type Msg = Mail<SenderMsg>;
     type State = SenderState;
-    type Arguments = SenderArgs;
+    type Arguments = AccountArgs;
 
-    async fn pre_start(&self, me: Me, args: SenderArgs) -> Result<SenderState, ActorProcessingErr> {
+    async fn pre_start(&self, me: Me, args: AccountArgs) -> Result<SenderState, ActorProcessingErr> {
         let mut state = SenderState {
             args,
             leftovers: Leftovers::CutOff,
@@ -249,8 +234,8 @@ async fn look(store: &Store, key: AccountKey, room: usize) -> Result<Looked, Sto
 }
 
 /// Sends one part and stores what came of it, however long the store takes.
-async fn send(args: SenderArgs, row: OutboxRow) {
-    let (SenderArgs { context, adapter, .. }, started) = (args, tokio::time::Instant::now());
+async fn send(args: AccountArgs, row: OutboxRow) {
+    let (AccountArgs { context, adapter, .. }, started) = (args, tokio::time::Instant::now());
     // One message that makes the adapter panic is no trouble of the others.
     let sending = AssertUnwindSafe(adapter.send(context.config.load(), row.clone())).catch_unwind();
     let unclear = |error: String| Attempt::Unclear { error };

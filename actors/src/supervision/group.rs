@@ -52,6 +52,8 @@ pub enum GroupMsg<K, M> {
     Wake(K, u64),
     /// Look whether everybody still answers.
     Check,
+    /// Ends this child for good; the answer comes when it is gone.
+    Remove(K, RpcReplyPort<()>),
     Which(RpcReplyPort<Vec<ChildInfo>>),
     Operate(String, Operation, RpcReplyPort<Result<(), Refused>>),
 }
@@ -97,6 +99,11 @@ where
     /// Starts a child with its own way to start.
     pub async fn start(&self, key: K, spawn: SpawnFn<K, M>) -> Result<Address<M>, String> {
         self.address.ask(START_LIMIT, |reply| GroupMsg::Start(key, spawn, reply)).await.map_err(|e| e.to_string())?
+    }
+
+    /// Ends a child for good, whatever it does; `false` when it was not gone within `limit`.
+    pub async fn remove(&self, key: K, limit: Duration) -> bool {
+        self.address.ask(limit, |reply| GroupMsg::Remove(key, reply)).await.is_ok()
     }
 
     /// Keys of the children that are alive, in no order.
@@ -191,6 +198,8 @@ struct GroupState<K: Eq + Hash, M> {
     args: GroupArgs<K, M>,
     members: HashMap<K, Member<K, M>>,
     by_actor: HashMap<ActorId, K>,
+    /// Who waits for the end of whom.
+    leaving: HashMap<K, Vec<RpcReplyPort<()>>>,
     storm: Window,
 }
 
@@ -211,7 +220,13 @@ impl<K: Key, M: Send + 'static> Actor for GroupActor<K, M> {
 
     async fn pre_start(&self, me: Me<K, M>, args: Self::Arguments) -> Result<Self::State, ActorProcessingErr> {
         drop(me.send_after(check_every(), || Mail::own(GroupMsg::Check)));
-        Ok(GroupState { args, members: HashMap::new(), by_actor: HashMap::new(), storm: Window::default() })
+        Ok(GroupState {
+            args,
+            members: HashMap::new(),
+            by_actor: HashMap::new(),
+            leaving: HashMap::new(),
+            storm: Window::default(),
+        })
     }
 
     async fn handle(&self, me: Me<K, M>, mail: Self::Msg, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
@@ -222,6 +237,10 @@ impl<K: Key, M: Send + 'static> Actor for GroupActor<K, M> {
             }
             Some(GroupMsg::Start(key, spawn, reply)) => {
                 let _ = reply.send(state.get_or_start(&me, key, Some(spawn)).await); // as above
+            }
+            Some(GroupMsg::Remove(key, reply)) => {
+                state.leaving.entry(key.clone()).or_default().push(reply);
+                state.remove(&me, &key);
             }
             Some(GroupMsg::Wake(key, generation)) => state.wake(&me, &key, generation).await,
             Some(GroupMsg::Check) => {
@@ -381,7 +400,7 @@ impl<K: Key, M: Send + 'static> GroupState<K, M> {
             self.args.alive.remove(key);
         }
         match member.life.wake_at() {
-            _ if over => drop(self.members.remove(key)),
+            _ if over => self.forget(key),
             Some(at) if at > now => self.wake_later(me, key, at),
             _ => {}
         }
@@ -495,6 +514,27 @@ impl<K: Key, M: Send + 'static> GroupState<K, M> {
             }
         }
         Ok(())
+    }
+
+    /// A child that runs is stopped, and forgotten when it has ended; any other is forgotten at once.
+    fn remove(&mut self, me: &Me<K, M>, key: &K) {
+        let (now, spec) = (Instant::now(), self.args.of.child);
+        self.args.alive.remove(key);
+        match self.members.get_mut(key) {
+            Some(Member { cell: Some(cell), life, .. }) => {
+                life.stop(&spec, Then::Finish, now);
+                cell.stop(Some("shutdown".into()));
+                self.wake_later(me, key, now + spec.shutdown);
+            }
+            _ => self.forget(key),
+        }
+    }
+
+    fn forget(&mut self, key: &K) {
+        self.members.remove(key);
+        for reply in self.leaving.remove(key).unwrap_or_default() {
+            let _ = reply.send(()); // the asker may have gone
+        }
     }
 
     fn report(&self, key: &K, event: &Event) {

@@ -1,11 +1,12 @@
 //! A chat platform that does as it is told: what becomes of a message when its adapter, its sender or its ingress goes down.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use openclaw_actors::channels::account::Account;
+use openclaw_actors::channels::account::{Account, DISABLED};
 use openclaw_actors::channels::channel::{About, Inbound, Sender};
 use openclaw_actors::channels::policy::{Access, Chat, DmPolicy, GroupPolicy};
 use openclaw_actors::channels::{AccountKey, Channel, Channels};
@@ -14,6 +15,8 @@ use openclaw_actors::delivery::machine::Attempt;
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::store::outbox::{self, OutboxRow, SendState};
 use openclaw_actors::store::spool::{self, EventState, SpoolRow};
+use openclaw_actors::supervision::{Branch, Operation};
+use ractor::ActorId;
 use serde_json::json;
 
 use crate::world::{World, eventually};
@@ -23,6 +26,10 @@ use crate::world::{World, eventually};
 struct Scripted {
     sent: Arc<Mutex<Vec<String>>>,
     tries: Arc<Mutex<HashMap<String, u32>>>,
+    /// The identity of its one account; absent when that is switched off.
+    identity: Arc<Mutex<Option<String>>>,
+    /// How often somebody asked for its accounts.
+    asked: Arc<AtomicU32>,
 }
 
 impl Scripted {
@@ -32,6 +39,12 @@ impl Scripted {
 
     fn tries(&self, id: &str) -> u32 {
         self.tries.lock().unwrap().get(id).copied().unwrap_or(0)
+    }
+}
+
+impl Scripted {
+    fn configure(&self, identity: Option<&str>) {
+        *self.identity.lock().unwrap() = identity.map(str::to_owned);
     }
 }
 
@@ -49,7 +62,10 @@ impl Channel for Scripted {
     }
 
     fn accounts(&self, _: &Snapshot) -> Vec<Account> {
-        vec![Account { id: "default".into(), problem: None, identity: String::new() }]
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let identity = self.identity.lock().unwrap().clone();
+        let problem = identity.is_none().then(|| DISABLED.to_owned());
+        vec![Account { id: "default".into(), problem, identity: identity.unwrap_or_default() }]
     }
 
     fn access(&self, _: &Snapshot, _: &str) -> Access {
@@ -109,7 +125,7 @@ impl Channel for Scripted {
 }
 
 async fn world() -> (World, Scripted) {
-    let adapter = Scripted::default();
+    let adapter = Scripted { identity: Arc::new(Mutex::new(Some("token".into()))), ..Scripted::default() };
     let world = World::start_with_channels(Channels::new(vec![Arc::new(adapter.clone())])).await;
     let account = AccountKey::new("telegram", "default");
     eventually("the account runs", async || world.context.channels.accounts.get(&account).map(drop)).await;
@@ -178,11 +194,67 @@ async fn settled(world: &World, key: &str) -> SpoolRow {
     .await
 }
 
-/// The child of the account with this name.
+/// The child of the account with this name, started again.
 async fn restart(world: &World, child: &str) {
     let path = format!("channels/accounts/telegram:default/{child}");
-    let node = world.context.overview.operate(&path, openclaw_actors::supervision::Operation::Restart).await.unwrap();
+    let node = world.context.overview.operate(&path, Operation::Restart).await.unwrap();
     assert_eq!((node.state, node.generation), ("running", 2));
+}
+
+/// Tells the keeper of a change, until one round after it is over: the second round starts when the first has ended.
+async fn changed(world: &World, adapter: &Scripted) {
+    let before = adapter.asked.load(Ordering::SeqCst);
+    for round in 1..=2 {
+        world.context.channels.configuration_changed();
+        let asked = || adapter.asked.load(Ordering::SeqCst);
+        eventually("the keeper looks", async || (asked() >= before + round).then_some(())).await;
+    }
+}
+
+/// The actor that the account is now, if it runs.
+fn account(world: &World) -> Option<ActorId> {
+    let address = world.context.channels.accounts.get(&AccountKey::new("telegram", "default"))?;
+    address.current().map(|actor| actor.get_id())
+}
+
+#[tokio::test]
+async fn a_keeper_that_was_restarted_knows_which_accounts_run() {
+    let (world, adapter) = world().await;
+    let first = account(&world).unwrap();
+    world.context.overview.operate("channels/keeper", Operation::Restart).await.unwrap();
+    adapter.configure(Some("another token"));
+    world.context.channels.configuration_changed();
+    let second = eventually("it starts anew", async || account(&world).filter(|id| *id != first)).await;
+
+    world.context.overview.operate("channels/keeper", Operation::Restart).await.unwrap();
+    changed(&world, &adapter).await; // it was not: the account stays as it is
+    assert_eq!(account(&world), Some(second));
+
+    adapter.configure(None);
+    world.context.channels.configuration_changed();
+    eventually("it is gone", async || account(&world).is_none().then_some(())).await;
+    let rows = world.context.channels.accounts.children().await.unwrap();
+    assert!(rows.is_empty(), "it is forgotten, too");
+}
+
+#[tokio::test]
+async fn who_was_stopped_by_hand_stays_down_until_the_configuration_gives_it_up() {
+    let (world, adapter) = world().await;
+    let path = "channels/accounts/telegram:default";
+    world.context.overview.operate(path, Operation::Stop).await.unwrap();
+    adapter.configure(Some("another token"));
+    changed(&world, &adapter).await;
+    let state = async || {
+        let rows = world.context.channels.accounts.children().await.unwrap();
+        rows.first().map(|row| row.node.state)
+    };
+    assert_eq!(state().await, Some("stopped"));
+    adapter.configure(None);
+    world.context.channels.configuration_changed();
+    eventually("it is forgotten", async || state().await.is_none().then_some(())).await;
+    adapter.configure(Some("another token"));
+    world.context.channels.configuration_changed();
+    eventually("it runs again", async || account(&world)).await;
 }
 
 #[tokio::test]
