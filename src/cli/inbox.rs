@@ -1,15 +1,12 @@
 //! `openclaw inbox`: every message that the gateway accepted, and what became of it.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::context::Context;
-use super::exit::{Exit, Outcome};
-use super::rpc::{self, Invalid, RpcArgs};
-use super::text::{age, list, number, string};
-
-/// Milliseconds for the whole command.
-const TIMEOUT_MS: u64 = 10_000;
+use super::exit::Outcome;
+use super::rows::{self, OneArgs, PageArgs, Table};
+use super::text::{age, number, string};
 
 /// Show accepted messages and what became of them; try dead ones again
 ///
@@ -55,25 +52,14 @@ pub struct ListArgs {
     /// Only messages of this conversation
     #[arg(long, value_name = "key")]
     pub session: Option<String>,
-    /// How many to show
-    #[arg(long, value_name = "n", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=500))]
-    pub limit: u64,
     #[command(flatten)]
-    pub rpc: RpcArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct OneArgs {
-    /// Id of the message, as `list` shows it
-    pub id: String,
-    #[command(flatten)]
-    pub rpc: RpcArgs,
+    pub page: PageArgs,
 }
 
 impl InboxArgs {
     pub fn json(&self) -> bool {
         match &self.command {
-            InboxCommand::List(args) => args.rpc.json,
+            InboxCommand::List(args) => args.page.rpc.json,
             InboxCommand::Show(args) | InboxCommand::Retry(args) | InboxCommand::Drop(args) => args.rpc.json,
         }
     }
@@ -81,40 +67,19 @@ impl InboxArgs {
 
 pub fn run(args: &InboxArgs, context: &Context) -> Outcome {
     match &args.command {
-        InboxCommand::List(args) => listed(args, context),
-        InboxCommand::Show(args) => one(args, "inbox.get", context, show),
-        InboxCommand::Retry(args) => one(args, "inbox.retry", context, |answer| {
+        InboxCommand::List(args) => {
+            let only = [("state", &args.state), ("sessionKey", &args.session)];
+            rows::listed(&args.page, "inbox.list", &only, &TABLE, context)
+        }
+        InboxCommand::Show(args) => rows::one(args, "inbox.get", context, rows::show),
+        InboxCommand::Retry(args) => rows::one(args, "inbox.retry", context, |answer| {
             vec![format!("Taken up again as {}", string(answer, "/runId").unwrap_or("?"))]
         }),
-        InboxCommand::Drop(args) => one(args, "inbox.drop", context, |answer| {
-            let dropped = answer.get("dropped").and_then(Value::as_bool) == Some(true);
-            vec![if dropped { "Dropped" } else { "It was gone already" }.to_owned()]
-        }),
+        InboxCommand::Drop(args) => rows::one(args, "inbox.drop", context, rows::dropped),
     }
 }
 
-fn listed(args: &ListArgs, context: &Context) -> Outcome {
-    let mut params = Map::from_iter([("limit".to_owned(), json!(args.limit))]);
-    if let Some(state) = &args.state {
-        params.insert("state".into(), json!(state));
-    }
-    if let Some(key) = &args.session {
-        params.insert("sessionKey".into(), json!(key));
-    }
-    let answer = call(&args.rpc, "inbox.list", Value::Object(params), context)?;
-    if args.rpc.json {
-        context.output.json(&answer)?;
-        return Ok(Exit::Done);
-    }
-    let now = rpc::epoch_ms();
-    let rows: Vec<Vec<String>> = list(&answer, "/items").iter().map(|item| row(item, now)).collect();
-    if rows.is_empty() {
-        context.output.line("No messages.")?;
-    } else {
-        context.output.table(&["Id", "State", "Age", "Session", "Message"], &rows)?;
-    }
-    Ok(Exit::Done)
-}
+const TABLE: Table = Table { headers: &["Id", "State", "Age", "Session", "Message"], row };
 
 fn row(item: &Value, now_ms: u64) -> Vec<String> {
     let text = |pointer: &str| string(item, pointer).unwrap_or_default().to_owned();
@@ -128,32 +93,10 @@ fn row(item: &Value, now_ms: u64) -> Vec<String> {
     vec![text("/id"), state, age(now_ms.saturating_sub(accepted)), text("/sessionKey"), message]
 }
 
-pub fn show(answer: &Value) -> Vec<String> {
-    let Some(Value::Object(item)) = answer.get("item") else { return Vec::new() };
-    let told = item.iter().filter(|(_, value)| !value.is_null());
-    told.map(|(key, value)| format!("{key}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
-        .collect()
-}
-
-pub fn one(args: &OneArgs, method: &str, context: &Context, lines: impl Fn(&Value) -> Vec<String>) -> Outcome {
-    let answer = call(&args.rpc, method, json!({ "id": args.id }), context)?;
-    if args.rpc.json {
-        context.output.json(&answer)?;
-    } else {
-        for line in lines(&answer) {
-            context.output.line(line)?;
-        }
-    }
-    Ok(Exit::Done)
-}
-
-pub fn call(rpc: &RpcArgs, method: &str, params: Value, context: &Context) -> Result<Value, super::Failure> {
-    let gateway = rpc::locate(context, rpc, Invalid::Noted)?;
-    context.block_on(gateway.call(method, params, rpc.deadline(TIMEOUT_MS)))?
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

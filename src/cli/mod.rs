@@ -23,10 +23,12 @@ mod metrics;
 mod models;
 mod outbox;
 mod output;
+mod rows;
 mod rpc;
 mod scopes;
 pub mod sessions;
 mod setup;
+mod spool;
 mod status;
 mod table;
 mod text;
@@ -115,6 +117,7 @@ pub enum Command {
     Tree(tree::TreeArgs),
     Inbox(inbox::InboxArgs),
     Outbox(outbox::OutboxArgs),
+    Spool(spool::SpoolArgs),
     Channels(channels::ChannelsArgs),
     Message(message::MessageArgs),
     Metrics(metrics::MetricsArgs),
@@ -162,6 +165,7 @@ fn dispatch(command: Command, context: &Context, hooks: &Hooks) -> Outcome {
         Command::Tree(args) => tree::run(&args, context),
         Command::Inbox(args) => inbox::run(&args, context),
         Command::Outbox(args) => outbox::run(&args, context),
+        Command::Spool(args) => spool::run(&args, context),
         Command::Channels(args) => channels::run(&args, context),
         Command::Message(args) => message::run(&args, context),
         Command::Metrics(args) => metrics::run(&args, context),
@@ -186,6 +190,7 @@ impl Command {
             Self::Tree(args) => args.json(),
             Self::Inbox(args) => args.json(),
             Self::Outbox(args) => args.json(),
+            Self::Spool(args) => args.json(),
             Self::Channels(args) => args.json(),
             Self::Message(args) => args.json(),
             Self::Metrics(args) => args.rpc.json,

@@ -1,12 +1,11 @@
 //! `openclaw outbox`: everything that is to be said in chats, and what became of it.
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::context::Context;
-use super::exit::{Exit, Outcome};
-use super::inbox::{OneArgs, call, one, show};
-use super::rpc::{self, RpcArgs};
+use super::exit::Outcome;
+use super::rows::{self, OneArgs, PageArgs, Table};
 use super::text::{age, list, number, string};
 
 /// Show what is to be said in chats and what became of it; send again what failed
@@ -54,17 +53,14 @@ pub struct ListArgs {
     /// Only messages of this channel
     #[arg(long, value_name = "channel")]
     pub channel: Option<String>,
-    /// How many to show
-    #[arg(long, value_name = "n", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=500))]
-    pub limit: u64,
     #[command(flatten)]
-    pub rpc: RpcArgs,
+    pub page: PageArgs,
 }
 
 impl OutboxArgs {
     pub fn json(&self) -> bool {
         match &self.command {
-            OutboxCommand::List(args) => args.rpc.json,
+            OutboxCommand::List(args) => args.page.rpc.json,
             OutboxCommand::Show(args) | OutboxCommand::Retry(args) | OutboxCommand::Drop(args) => args.rpc.json,
         }
     }
@@ -72,36 +68,19 @@ impl OutboxArgs {
 
 pub fn run(args: &OutboxArgs, context: &Context) -> Outcome {
     match &args.command {
-        OutboxCommand::List(args) => listed(args, context),
-        OutboxCommand::Show(args) => one(args, "outbox.get", context, show),
-        OutboxCommand::Retry(args) => one(args, "outbox.retry", context, |answer| {
+        OutboxCommand::List(args) => {
+            let only = [("state", &args.state), ("channel", &args.channel)];
+            rows::listed(&args.page, "outbox.list", &only, &TABLE, context)
+        }
+        OutboxCommand::Show(args) => rows::one(args, "outbox.get", context, rows::show),
+        OutboxCommand::Retry(args) => rows::one(args, "outbox.retry", context, |answer| {
             list(answer, "/ids").iter().filter_map(Value::as_str).map(|id| format!("Queued again: {id}")).collect()
         }),
-        OutboxCommand::Drop(args) => one(args, "outbox.drop", context, |answer| {
-            let dropped = number(answer, "/dropped").unwrap_or(0);
-            vec![if dropped > 0 { format!("Dropped {dropped}") } else { "It was gone already".to_owned() }]
-        }),
+        OutboxCommand::Drop(args) => rows::one(args, "outbox.drop", context, rows::dropped),
     }
 }
 
-fn listed(args: &ListArgs, context: &Context) -> Outcome {
-    let mut params = Map::from_iter([("limit".to_owned(), json!(args.limit))]);
-    params.extend(args.state.as_ref().map(|state| ("state".to_owned(), json!(state))));
-    params.extend(args.channel.as_ref().map(|channel| ("channel".to_owned(), json!(channel))));
-    let answer = call(&args.rpc, "outbox.list", Value::Object(params), context)?;
-    if args.rpc.json {
-        context.output.json(&answer)?;
-        return Ok(Exit::Done);
-    }
-    let now = rpc::epoch_ms();
-    let rows: Vec<Vec<String>> = list(&answer, "/items").iter().map(|item| row(item, now)).collect();
-    if rows.is_empty() {
-        context.output.line("No messages.")?;
-    } else {
-        context.output.table(&["Id", "State", "Age", "Chat", "Message"], &rows)?;
-    }
-    Ok(Exit::Done)
-}
+const TABLE: Table = Table { headers: &["Id", "State", "Age", "Chat", "Message"], row };
 
 fn row(item: &Value, now_ms: u64) -> Vec<String> {
     let text = |pointer: &str| string(item, pointer).unwrap_or_default().to_owned();
@@ -116,6 +95,8 @@ fn row(item: &Value, now_ms: u64) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -58,6 +58,8 @@ const READ: &[&str] = &[
     "inbox.get",
     "outbox.list",
     "outbox.get",
+    "spool.list",
+    "spool.get",
     "tasks.list",
     "tasks.get",
 ];

@@ -92,6 +92,51 @@ async fn who_may_not_write_is_refused_with_a_word_to_search_for() {
     .await;
 }
 
+/// Puts an event into the spool of a gateway that does not run: one that nobody could make sense of.
+fn add_failed(world: &World, id: &str, text: &str) {
+    let db = rusqlite::Connection::open(world.gateway.place().state().join("openclaw.sqlite")).unwrap();
+    let raw = json!({ "id": id, "conversation": direct("ada"), "sender": { "id": "ada" }, "text": text }).to_string();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
+    db.execute(
+        "INSERT INTO spool (channel, account, event_key, lane, raw, received_at, state, attempts, outcome)
+         VALUES ('webhook', 'front', ?1, 'direct:ada', ?2, ?3, 'failed', 4, 'the gateway failed on it')",
+        rusqlite::params![id, raw, now],
+    )
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_event_that_failed_is_shown_and_taken_up_again_or_dropped() {
+    let (mut world, front) = start();
+    world.gateway.terminate();
+    add_failed(&world, "m1", "hello again");
+    add_failed(&world, "m2", "never mind");
+    world.gateway.restart();
+    let gateway = &world.gateway;
+    let doctor = gateway.cli(&["doctor"]).stdout;
+    assert!(doctor.contains("2 events of chats could not be read: openclaw spool list --state failed"), "{doctor}");
+    let listed = gateway.cli(&["spool", "list", "--state", "failed"]).stdout;
+    assert!(listed.contains("webhook:front:m1") && listed.contains("the gateway failed on it"), "{listed}");
+    let shown = gateway.cli(&["spool", "show", "webhook:front:m1"]).stdout;
+    assert!(shown.contains("hello again"), "{shown}");
+    assert_eq!(gateway.cli(&["spool", "retry", "webhook:front:m1"]).stdout.trim(), "Queued again");
+    assert_eq!(front.wait_for(1).await, [format!("ada: {ANSWER}")]);
+    eventually("it is done", SOON, async || {
+        let shown = gateway.cli(&["spool", "show", "webhook:front:m1"]).stdout;
+        (shown.contains("state: done") && shown.contains("outcome: accepted")).then_some(())
+    })
+    .await;
+    let refused = gateway.cli(&["spool", "retry", "webhook:front:m1"]);
+    assert!(refused.code != Some(0) && refused.stderr.contains("is done; only a failed one"), "{}", refused.stderr);
+    assert_eq!(gateway.cli(&["spool", "drop", "webhook:front:m2"]).stdout.trim(), "Dropped");
+    let mut client = world.client().await;
+    let status = client.ask("status", json!({})).await;
+    assert_eq!(status["spool"], json!({ "pending": 0, "failed": 0 }));
+    let unknown = world.gateway.cli(&["spool", "show", "webhook:front:m3"]);
+    assert!(unknown.code != Some(0) && unknown.stderr.contains("openclaw spool list"), "{}", unknown.stderr);
+    assert_eq!(front.shown().len(), 1, "what was dropped is not answered");
+}
+
 #[tokio::test]
 async fn what_is_not_signed_with_the_secret_is_not_looked_at() {
     let (world, front) = start();

@@ -56,6 +56,14 @@ impl Sample {
     pub fn get(&self, what: What) -> f64 {
         self.values[what as usize]
     }
+
+    /// The lower one of each value.
+    pub fn lowest(mut self, other: &Self) -> Self {
+        for (value, other) in self.values.iter_mut().zip(other.values) {
+            *value = value.min(other);
+        }
+        self
+    }
 }
 
 /// A connection of its own and the files to look at.

@@ -65,7 +65,7 @@ pub fn judge(watched: &Watched<'_>, tally: &Tally) -> Vec<Promise> {
         (What::Files, "open files", 8.0), // connections to the provider rest in a pool for a while
         (What::Threads, "threads", 4.0),
         (What::Children, "child processes", 0.0),
-        (What::Tasks, "tasks", 16.0 + 2.0 * sessions), // each connection of the pool has one
+        (What::Tasks, "tasks", 8.0 + 2.0 * sessions), // each connection of the pool has one
         (What::Actors, "actors", 1.0 + sessions),
         (What::Connections, "connection actors", 0.0),
     ] {

@@ -2,8 +2,9 @@
 
 use super::command::{self, Command, Directive, Setting};
 use super::entry::{OverrideSource, SessionEntry};
+use super::phase::Phase;
 use super::queue::{self, mode_name};
-use super::state::{Phase, SessionState, new_session_id};
+use super::state::{SessionState, new_session_id};
 use super::status_card::{self, StatusCard, Tokens};
 use super::thinking::{COMMON_LEVELS, names};
 use crate::run::message::{Authority, Turn};

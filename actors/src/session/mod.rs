@@ -14,6 +14,7 @@ mod left_over;
 pub mod lookup;
 pub mod message;
 mod patch;
+mod phase;
 pub mod queue;
 pub mod recovery;
 pub mod reply;

@@ -9,8 +9,9 @@ use super::command::{self, Command, Directive, Setting};
 use super::commands;
 use super::entry::{OverrideSource, SessionEntry};
 use super::message::{Admission, SessionError, SessionMsg};
+use super::phase::{Done, Phase, Waiting};
 use super::reset::{ResetCommand, ResetKind};
-use super::state::{AdmissionReply, Me, Phase, SessionState, Waiting, answer, new_session_id};
+use super::state::{AdmissionReply, Me, SessionState, answer, new_session_id};
 use super::{reply, step, stop_phrase, waiting};
 use crate::delivery::Route;
 use crate::model::message::{AssistantMessage, Message, Part};
@@ -232,7 +233,7 @@ fn reset(
     change_conversation(state, me, name, done);
 }
 
-fn change_conversation(state: &mut SessionState, me: &Me, reason: &'static str, done: super::state::Done) {
+fn change_conversation(state: &mut SessionState, me: &Me, reason: &'static str, done: Done) {
     let now = now_ms();
     let archive = state.entry.as_ref().map(|entry| entry.session_id.clone());
     let entry = match state.entry.clone() {

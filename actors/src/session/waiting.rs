@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::{Admission, News, SessionError, SessionMsg};
+use super::phase::{Phase, Waiting};
 use super::queue::{self, Decision, QueueRule, QueuedTurn, Route};
 use super::reply::{self, Ending};
-use super::state::{AdmissionReply, Me, Phase, SessionState, Waiting, answer, is_same_chat};
+use super::state::{AdmissionReply, Me, SessionState, answer, is_same_chat};
 use super::step;
 use crate::config::settings::QueueMode;
 use crate::delivery;

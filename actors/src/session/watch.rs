@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::message::{News, SessionMsg};
-use super::state::{Me, Phase, SessionState};
+use super::phase::Phase;
+use super::state::{Me, SessionState};
 use crate::metrics;
 use crate::run::message::AbortCause;
 use crate::run::stream::now_ms;

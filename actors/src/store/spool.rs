@@ -19,6 +19,8 @@ pub enum EventState {
 }
 
 impl EventState {
+    pub const ALL: [Self; 3] = [Self::Pending, Self::Done, Self::Failed];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -27,8 +29,8 @@ impl EventState {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Pending, Self::Done, Self::Failed].into_iter().find(|state| state.as_str() == text)
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 }
 
@@ -47,6 +49,13 @@ pub struct SpoolRow {
     pub attempts: u32,
     /// What became of it, in a word, or why nothing could.
     pub outcome: Option<String>,
+}
+
+impl SpoolRow {
+    /// How an operator names it: `channel:account:event`.
+    pub fn id(&self) -> String {
+        format!("{}:{}:{}", self.channel, self.account, self.event_key)
+    }
 }
 
 const COLUMNS: &str = "channel, account, event_key, lane, raw, received_at, state, attempts, outcome";
@@ -107,6 +116,33 @@ pub fn get(db: &Connection, channel: &str, account: &str, event_key: &str) -> Re
     Ok(query.query_row(params![channel, account, event_key], read).optional()?)
 }
 
+/// The event of this [id](SpoolRow::id).
+pub fn find(db: &Connection, id: &str) -> Result<Option<SpoolRow>, StoreError> {
+    let Some((channel, rest)) = id.split_once(':') else { return Ok(None) };
+    let mut query = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM spool WHERE channel = ?1 AND account || ':' || event_key = ?2"
+    ))?;
+    Ok(query.query_row([channel, rest], read).optional()?)
+}
+
+/// Which events are listed.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub state: Option<EventState>,
+    pub channel: Option<String>,
+}
+
+/// The newest first.
+pub fn list(db: &Connection, filter: &Filter, limit: u32) -> Result<Vec<SpoolRow>, StoreError> {
+    let mut query = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM spool WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR channel = ?2)
+         ORDER BY rowid DESC LIMIT ?3"
+    ))?;
+    let state = filter.state.map(EventState::as_str);
+    let rows = query.query_map(params![state, filter.channel, limit], read)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
 /// How many events of an account nobody has decided about yet.
 pub fn count_pending(db: &Connection, channel: &str, account: &str) -> Result<i64, StoreError> {
     let mut query =
@@ -114,13 +150,11 @@ pub fn count_pending(db: &Connection, channel: &str, account: &str) -> Result<i6
     Ok(query.query_row([channel, account], |row| row.get(0))?)
 }
 
-/// How many events wait, and how many nobody could make sense of.
-pub fn counts(db: &Connection) -> Result<(i64, i64), StoreError> {
-    let of = |state: &str| -> Result<i64, StoreError> {
-        let mut query = db.prepare_cached("SELECT count(*) FROM spool WHERE state = ?1")?;
-        Ok(query.query_row([state], |row| row.get(0))?)
-    };
-    Ok((of("pending")?, of("failed")?))
+/// How many events are in each state that still matters: all but `done`.
+pub fn counts(db: &Connection) -> Result<Vec<(String, i64)>, StoreError> {
+    let mut query = db.prepare_cached("SELECT state, count(*) FROM spool WHERE state != 'done' GROUP BY state")?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    Ok(rows)
 }
 
 /// Accounts with events that nobody has decided about yet.
@@ -144,6 +178,28 @@ pub fn settle(db: &Connection, row: &SpoolRow, state: EventState, outcome: &str)
     )?
     .execute(params![row.channel, row.account, row.event_key, state.as_str(), outcome])?;
     Ok(())
+}
+
+/// A failed event waits for a decision again. Returns whether it was still failed.
+pub fn revive(db: &Connection, row: &SpoolRow) -> Result<bool, StoreError> {
+    let revived = db
+        .prepare_cached(
+            "UPDATE spool SET state = 'pending', attempts = 0
+             WHERE channel = ?1 AND account = ?2 AND event_key = ?3 AND state = 'failed'",
+        )?
+        .execute([&row.channel, &row.account, &row.event_key])?;
+    Ok(revived > 0)
+}
+
+/// Gives up an event that is not done; it stays known. Returns whether it was not done.
+pub fn discard(db: &Connection, row: &SpoolRow) -> Result<bool, StoreError> {
+    let discarded = db
+        .prepare_cached(
+            "UPDATE spool SET state = 'done', outcome = 'dropped', raw = ''
+             WHERE channel = ?1 AND account = ?2 AND event_key = ?3 AND state != 'done'",
+        )?
+        .execute([&row.channel, &row.account, &row.event_key])?;
+    Ok(discarded > 0)
 }
 
 /// One more try went wrong.
@@ -196,6 +252,17 @@ mod tests {
         let kept = get(&db, "webhook", "default", "m1").unwrap().unwrap();
         assert_eq!((kept.state, kept.outcome.as_deref(), kept.raw.as_str()), (EventState::Done, Some("accepted"), ""));
         assert!(!add(&db, &row).unwrap(), "decided, it is still known");
+        let second = find(&db, "webhook:default:m2").unwrap().unwrap();
+        assert!(!revive(&db, &second).unwrap(), "it waits already");
+        settle(&db, &second, EventState::Failed, "nonsense").unwrap();
+        assert_eq!(counts(&db).unwrap(), [("failed".to_owned(), 1), ("pending".to_owned(), 1)]);
+        assert!(revive(&db, &second).unwrap());
+        assert_eq!(count_pending(&db, "webhook", "default").unwrap(), 2);
+        assert!(discard(&db, &second).unwrap() && !discard(&db, &second).unwrap());
+        let dropped = find(&db, "webhook:default:m2").unwrap().unwrap();
+        assert_eq!((dropped.state, dropped.outcome.as_deref()), (EventState::Done, Some("dropped")));
+        let failed = Filter { state: Some(EventState::Failed), channel: None };
+        assert!(list(&db, &failed, 9).unwrap().is_empty() && list(&db, &Filter::default(), 2).unwrap().len() == 2);
         assert_eq!(prune(&db, 2).unwrap(), 1);
     }
 }

@@ -49,9 +49,7 @@ fn troubles(status: &Value) -> Vec<Finding> {
         troubles.push(format!("{dead} messages are dead: openclaw inbox list --state dead"));
     }
     if let Some(failed) = number(status, "/spool/failed").filter(|failed| *failed > 0) {
-        troubles.push(format!(
-            "{failed} events of chats could not be read; the log says why: openclaw logs --component channels"
-        ));
+        troubles.push(format!("{failed} events of chats could not be read: openclaw spool list --state failed"));
     }
     for (state, what) in [("failed", "could not be delivered"), ("unknown", "may not have been delivered")] {
         if let Some(count) = number(status, &format!("/outbox/{state}")).filter(|count| *count > 0) {

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use openclaw_actors::protocol::ErrorShape;
-use openclaw_actors::protocol::params::{self, Params, invalid};
+use openclaw_actors::protocol::params::Params;
 use openclaw_actors::protocol::scope::Scope;
 use openclaw_actors::run::message::{AbortCause, Turn};
 use openclaw_actors::session::{SessionKey, SessionMsg, resume};
@@ -13,17 +13,15 @@ use openclaw_actors::store::runs::{self, Filter, RunRecord, RunState};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::rows::{self, One, SHOWN_CHARS};
 use super::{Access, Call, Method, Reply};
 use crate::gateway::services::store_failed;
 use crate::gateway::turns;
 
-/// Rows of one list.
-const LIMIT: u64 = 50;
-const LIMIT_MAX: u64 = 500;
+/// What a list can be asked for.
+const STATES: [&str; 8] = ["queued", "running", "done", "failed", "aborted", "timeout", "interrupted", "dead"];
 /// Rows among which a later message of a session is looked for.
 const NEWEST: u32 = 20;
-/// Characters of a message that a list shows.
-const SHOWN_CHARS: usize = 120;
 
 const READ: Access = Access::Operator(Scope::Read);
 const ADMIN: Access = Access::Operator(Scope::Admin);
@@ -46,39 +44,22 @@ struct List {
 
 impl Params for List {
     fn check(&self) -> Result<(), String> {
-        params::range("limit", self.limit, 1, LIMIT_MAX)
+        rows::check_limit(self.limit)
     }
 }
-
-#[derive(Deserialize)]
-struct One {
-    id: String,
-}
-
-impl Params for One {}
 
 /// `{items, counts}`, newest first.
 async fn list(call: Call) -> Result<Reply, ErrorShape> {
     let request: List = call.params()?;
     let dead = request.state.as_deref() == Some("dead");
-    let state = match request.state.as_deref().filter(|_| !dead) {
-        None => None,
-        Some(word) => Some(RunState::parse(word).ok_or_else(|| {
-            invalid(
-                call.method,
-                "at /state: must be queued, running, done, failed, aborted, timeout, interrupted or dead",
-            )
-        })?),
-    };
+    let word = request.state.as_deref().filter(|_| !dead);
+    let state = rows::state(&call, word, RunState::parse, &STATES)?;
     let key = request.session_key.as_deref().map(|key| call.services.key(call.method, key)).transpose()?;
     let filter = Filter { state, session_key: key.map(|key| key.as_str().to_owned()), dead };
-    let limit = u32::try_from(request.limit.unwrap_or(LIMIT)).unwrap_or(u32::MAX);
+    let limit = rows::limit(request.limit);
     let read = move |db: &_| Ok((runs::list(db, &filter, limit)?, runs::counts(db)?));
-    let (rows, counts) = call.services.context.store.read(read).await.map_err(store_failed)?;
-    let items: Vec<Value> = rows.iter().map(|run| item(run, Some(SHOWN_CHARS))).collect();
-    let counts: serde_json::Map<String, Value> =
-        counts.into_iter().map(|(state, count)| (state, json!(count))).collect();
-    Ok(Reply::Value(json!({ "items": items, "counts": counts })))
+    let (found, counts) = call.services.context.store.read(read).await.map_err(store_failed)?;
+    Ok(rows::page(found.iter().map(|run| item(run, Some(SHOWN_CHARS))).collect(), counts))
 }
 
 /// `{item}` with the whole message, as far as it is kept.
@@ -165,9 +146,7 @@ async fn one(call: &Call) -> Result<RunRecord, ErrorShape> {
     let One { id } = call.params()?;
     let wanted = id.clone();
     let found = call.services.context.store.read(move |db| runs::get(db, &wanted)).await.map_err(store_failed)?;
-    found.ok_or_else(|| {
-        ErrorShape::invalid(format!("unknown inbox item {id}; `openclaw inbox list` shows what there is"))
-    })
+    found.ok_or_else(|| rows::unknown("inbox", &id))
 }
 
 fn outcome(run: &RunRecord) -> Value {
@@ -182,10 +161,7 @@ fn is_dead(run: &RunRecord) -> bool {
 fn item(run: &RunRecord, chars: Option<usize>) -> Value {
     let request: Value = serde_json::from_str(&run.request).unwrap_or_default();
     let outcome = outcome(run);
-    let text = request["text"].as_str().map(|text| match chars {
-        Some(chars) if text.chars().count() > chars => text.chars().take(chars).chain(['…']).collect(),
-        _ => text.to_owned(),
-    });
+    let text = request["text"].as_str().map(|text| rows::cut(text, chars));
     json!({
         "id": run.run_id, "sessionKey": run.session_key, "sessionId": run.session_id, "kind": run.kind,
         "state": run.state.as_str(), "dead": is_dead(run), "acceptedAt": run.accepted_at, "startedAt": run.started_at,

@@ -28,6 +28,7 @@ mod metrics;
 mod models;
 mod outbox;
 mod restart;
+mod rows;
 pub mod run_end;
 mod run_events;
 mod run_result;
@@ -37,6 +38,7 @@ mod session_choice;
 pub mod session_rows;
 mod session_turns;
 pub mod sessions;
+mod spool;
 mod stability;
 mod status;
 mod system;
@@ -94,6 +96,7 @@ const FAMILIES: &[&[Method]] = &[
     send::METHODS,
     inbox::METHODS,
     outbox::METHODS,
+    spool::METHODS,
     sessions::METHODS,
     devices::METHODS,
     exec_approvals::METHODS,

@@ -6,20 +6,15 @@
 use jiff::Timestamp;
 use openclaw_actors::metrics;
 use openclaw_actors::protocol::ErrorShape;
-use openclaw_actors::protocol::params::{self, Params, invalid};
+use openclaw_actors::protocol::params::Params;
 use openclaw_actors::protocol::scope::Scope;
 use openclaw_actors::store::outbox::{self, Filter, OutboxRow, SendState};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::rows::{self, One, SHOWN_CHARS};
 use super::{Access, Call, Method, Reply};
 use crate::gateway::services::store_failed;
-
-/// Rows of one list.
-const LIMIT: u64 = 50;
-const LIMIT_MAX: u64 = 500;
-/// Characters of a message that a list shows.
-const SHOWN_CHARS: usize = 120;
 
 const READ: Access = Access::Operator(Scope::Read);
 const ADMIN: Access = Access::Operator(Scope::Admin);
@@ -40,36 +35,18 @@ struct List {
 
 impl Params for List {
     fn check(&self) -> Result<(), String> {
-        params::range("limit", self.limit, 1, LIMIT_MAX)
+        rows::check_limit(self.limit)
     }
 }
-
-#[derive(Deserialize)]
-struct One {
-    id: String,
-}
-
-impl Params for One {}
 
 /// `{items, counts}`, newest first.
 async fn list(call: Call) -> Result<Reply, ErrorShape> {
     let List { state, channel, limit } = call.params()?;
-    let words = || SendState::ALL.map(SendState::as_str).join(", ");
-    let state = match state.as_deref() {
-        None => None,
-        Some(word) => Some(
-            SendState::parse(word)
-                .ok_or_else(|| invalid(call.method, &format!("at /state: must be one of {}", words())))?,
-        ),
-    };
-    let limit = u32::try_from(limit.unwrap_or(LIMIT)).unwrap_or(u32::MAX);
-    let filter = Filter { state, channel };
+    let state = rows::state(&call, state.as_deref(), SendState::parse, &SendState::ALL.map(SendState::as_str))?;
+    let (filter, limit) = (Filter { state, channel }, rows::limit(limit));
     let read = move |db: &_| Ok((outbox::list(db, &filter, limit)?, outbox::counts(db)?));
-    let (rows, counts) = call.services.context.store.read(read).await.map_err(store_failed)?;
-    let items: Vec<Value> = rows.iter().map(|row| item(row, Some(SHOWN_CHARS))).collect();
-    let counts: serde_json::Map<String, Value> =
-        counts.into_iter().map(|(state, count)| (state, json!(count))).collect();
-    Ok(Reply::Value(json!({ "items": items, "counts": counts })))
+    let (found, counts) = call.services.context.store.read(read).await.map_err(store_failed)?;
+    Ok(rows::page(found.iter().map(|row| item(row, Some(SHOWN_CHARS))).collect(), counts))
 }
 
 /// `{item}` with the whole text.
@@ -115,19 +92,14 @@ async fn one(call: &Call) -> Result<OutboxRow, ErrorShape> {
     let One { id } = call.params()?;
     let wanted = id.clone();
     let found = call.services.context.store.read(move |db| outbox::get(db, &wanted)).await.map_err(store_failed)?;
-    found.ok_or_else(|| {
-        ErrorShape::invalid(format!("unknown outbox item {id}; `openclaw outbox list` shows what there is"))
-    })
+    found.ok_or_else(|| rows::unknown("outbox", &id))
 }
 
 /// A row; `chars` bounds the text.
 fn item(row: &OutboxRow, chars: Option<usize>) -> Value {
     let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
     let receipt: Value = row.receipt.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    let text = body["text"].as_str().map(|text| match chars {
-        Some(chars) if text.chars().count() > chars => text.chars().take(chars).chain(['…']).collect(),
-        _ => text.to_owned(),
-    });
+    let text = body["text"].as_str().map(|text| rows::cut(text, chars));
     json!({
         "id": row.id, "channel": row.channel, "accountId": row.account, "to": row.target, "threadId": row.thread,
         "replyToId": row.reply_to, "sessionKey": row.session_key, "runId": row.run_id, "state": row.state.as_str(),

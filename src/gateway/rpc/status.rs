@@ -45,7 +45,7 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
             spool::counts(db)?,
         ))
     };
-    let (events, dead, outbox, (pending, failed)) = store.read(read).await.map_err(store_failed)?;
+    let (events, dead, outbox, spool) = store.read(read).await.map_err(store_failed)?;
     let defaults = services.context.session_defaults(&services.context.key_rules().main_key());
     let mut sessions = Overview {
         path: store.path().display().to_string(),
@@ -76,8 +76,8 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
         "eventLoop": event_loop(&call).await?,
         "configReload": config_reload(&services.config_status.load()),
         "inbox": { "dead": dead },
-        "outbox": counts(outbox),
-        "spool": { "pending": pending, "failed": failed },
+        "outbox": counts(&["pending", "sending", "failed", "unknown"], outbox),
+        "spool": counts(&["pending", "failed"], spool),
         "disk": services.context.disk.room().word(),
         "safeMode": services.context.safe_mode.reason(),
         "supervision": super::tree::summary(&services.context.overview).await,
@@ -85,9 +85,8 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
 }
 
 /// How many messages to chats are in each state that matters.
-fn counts(counts: Vec<(String, i64)>) -> Value {
-    let states = ["pending", "sending", "failed", "unknown"].map(|state| (state.to_owned(), json!(0)));
-    let mut all: serde_json::Map<String, Value> = states.into_iter().collect();
+fn counts(states: &[&str], counts: Vec<(String, i64)>) -> Value {
+    let mut all: serde_json::Map<String, Value> = states.iter().map(|state| ((*state).to_owned(), json!(0))).collect();
     all.extend(counts.into_iter().map(|(state, count)| (state, json!(count))));
     Value::Object(all)
 }
