@@ -1,5 +1,6 @@
 //! The `openclaw` command: arguments and environment in, exit code out.
 
+mod allocator;
 mod cli;
 mod client;
 mod gateway;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 use openclaw_actors::config::env::Env;
 
 fn main() -> ExitCode {
+    allocator::bound_pools();
     let env: Env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();

@@ -32,14 +32,12 @@ impl Conversation {
     /// Reads the current branch of the transcript.
     pub async fn load(store: &Store, session_id: &str) -> Result<Self, StoreError> {
         let id = session_id.to_owned();
-        let lines = patiently(|| {
+        let messages = patiently(|| {
             let id = id.clone();
-            store.read(move |db| transcripts::lines(db, &id))
+            // A long history takes its time: on a reader's thread nobody else waits for it.
+            store.read(move |db| Ok(branch::context(&branch::current(&entries_of(transcripts::lines(db, &id)?)))))
         });
-        let lines = lines.await?;
-        let entries = entries_of(lines);
-        let messages = branch::context(&branch::current(&entries));
-        Ok(Self { store: store.clone(), session_id: session_id.to_owned(), messages })
+        Ok(Self { store: store.clone(), session_id: session_id.to_owned(), messages: messages.await? })
     }
 
     pub fn messages(&self) -> &[Message] {

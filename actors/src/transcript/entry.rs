@@ -118,6 +118,10 @@ impl TranscriptEntry {
 
     /// Reads a line. Anything that is not a line of a kind we know is `Unknown`.
     pub fn from_value(value: Value) -> Self {
+        let value = match message_line(value) {
+            Ok(entry) => return entry,
+            Err(value) => value,
+        };
         known(&value).unwrap_or_else(|| {
             let text = |key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
             Self {
@@ -173,6 +177,33 @@ fn kind_fields(kind: &EntryKind) -> Map<String, Value> {
     }
 }
 
+/// Reads a message line without copying it: nearly every line is one. Anything else is given back as it was.
+fn message_line(value: Value) -> Result<TranscriptEntry, Value> {
+    let is_message = value.get("type").is_some_and(|kind| kind == "message")
+        && value.get("message").is_some()
+        && value.get("parentId").is_some_and(|parent| parent.is_null() || parent.is_string())
+        && ["id", "timestamp"].iter().all(|key| value.get(key).is_some_and(Value::is_string));
+    let Value::Object(mut line) = value else { return Err(value) };
+    if !is_message {
+        return Err(Value::Object(line));
+    }
+    line.shift_remove("type");
+    let message = line.shift_remove("message").unwrap_or_default();
+    let mut text = |key: &str| match line.shift_remove(key) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let (parent_id, id, timestamp) = (text("parentId"), text("id"), text("timestamp"));
+    let kind = EntryKind::Message { message };
+    Ok(TranscriptEntry {
+        id: id.unwrap_or_default(),
+        parent_id,
+        timestamp: timestamp.unwrap_or_default(),
+        kind,
+        other: line,
+    })
+}
+
 /// Reads a line of a known kind that has an id, a time and, unless it is a header, a readable parent.
 fn known(value: &Value) -> Option<TranscriptEntry> {
     let line = value.as_object()?;
@@ -198,9 +229,10 @@ mod tests {
     use super::*;
     use crate::model::message::{Part, UserMessage};
 
-    const LINES: [&str; 12] = [
+    const LINES: [&str; 13] = [
         r#"{"type":"session","version":3,"id":"s","timestamp":"2026-11-21T08:10:00.000Z","cwd":"/ws","future":1}"#,
         r#"{"type":"message","id":"a","parentId":null,"timestamp":"t","message":{"role":"user","content":"hi","odd":0}}"#,
+        r#"{"type":"message","id":"b","parentId":"a","timestamp":"t","message":"odd","future":{"x":1}}"#,
         r#"{"type":"model_change","id":"b","parentId":"a","timestamp":"t","provider":"p","modelId":"m"}"#,
         r#"{"type":"thinking_level_change","id":"b","parentId":"a","timestamp":"t","thinkingLevel":"off"}"#,
         r#"{"type":"custom","id":"b","parentId":"a","timestamp":"t","customType":"model-snapshot","data":{"x":1.50}}"#,
