@@ -16,6 +16,9 @@ use crate::harness::scorecard::Score;
 use crate::harness::{Client, SOON};
 
 const SESSIONS: usize = 4;
+/// Messages of one conversation; then a new one begins. What a turn costs grows with its history, and at a thousand kills turns
+/// would outlast the pauses between them.
+const CONVERSATION: u64 = 100;
 
 /// The checker, built beside the program under test.
 fn checker() -> PathBuf {
@@ -37,9 +40,9 @@ impl Acknowledged {
 
 /// Sends message after message, each again with the same key until it is acknowledged.
 async fn talk(url: String, number: usize, acknowledged: Acknowledged, stop: Arc<AtomicBool>) -> u64 {
-    let session = format!("agent:main:load-{number}");
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
+        let session = format!("agent:main:load-{number}-{}", sent / CONVERSATION);
         let text = format!("message <{number}-{sent}>");
         let params =
             json!({ "sessionKey": session, "message": text, "idempotencyKey": format!("load-{number}-{sent}") });
