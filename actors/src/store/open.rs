@@ -79,9 +79,12 @@ pub fn open_reader(dir: &Path) -> rusqlite::Result<Connection> {
 pub fn backup(db: &Connection, dir: &Path) -> rusqlite::Result<()> {
     let target = dir.join(BACKUP);
     let temp = dir.join(format!("{BACKUP}.new"));
-    let _ = fs::remove_file(&temp); // left over from a crash, or absent
+    for name in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(dir.join(format!("{BACKUP}.new{name}"))); // left over from a crash, or absent
+    }
     db.backup("main", &temp, None::<fn(rusqlite::backup::Progress)>)?;
-    check(&Connection::open_with_flags(&temp, OpenFlags::SQLITE_OPEN_READ_ONLY)?)?; // a bad copy must not replace a good one
+    // A bad copy must not replace a good one. Who may only read would leave the files that go with a log behind.
+    check(&Connection::open_with_flags(&temp, OpenFlags::SQLITE_OPEN_READ_WRITE)?)?;
     fs::rename(&temp, &target).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 

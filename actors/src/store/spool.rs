@@ -263,6 +263,6 @@ mod tests {
         assert_eq!((dropped.state, dropped.outcome.as_deref()), (EventState::Done, Some("dropped")));
         let failed = Filter { state: Some(EventState::Failed), channel: None };
         assert!(list(&db, &failed, 9).unwrap().is_empty() && list(&db, &Filter::default(), 2).unwrap().len() == 2);
-        assert_eq!(prune(&db, 2).unwrap(), 1);
+        assert_eq!(prune(&db, 2).unwrap(), 2, "what is done; m3 still waits");
     }
 }

@@ -71,6 +71,9 @@ async fn a_stopped_store_has_written_everything_it_took_and_left_a_backup() {
     answer.await.unwrap().unwrap();
     assert!(matches!(store.write(put("late")).await, Err(StoreError::Restarting)));
     assert!(dir.path().join(open::BACKUP).exists());
+    let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let beside: Vec<String> = names.filter(|name| name.starts_with(open::BACKUP) && name != open::BACKUP).collect();
+    assert!(beside.is_empty(), "left behind: {beside:?}");
 }
 
 /// Whether a job holds its thread by now, and the end of that when it is dropped.
