@@ -1,6 +1,5 @@
 //! The `openclaw` command: arguments and environment in, exit code out.
 
-mod allocator;
 mod cli;
 mod client;
 mod gateway;
@@ -8,9 +7,10 @@ mod gateway;
 use std::process::ExitCode;
 
 use openclaw_actors::config::env::Env;
+use openclaw_actors::memory;
 
 fn main() -> ExitCode {
-    allocator::bound_pools();
+    memory::allocator::bound_pools();
     let env: Env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();

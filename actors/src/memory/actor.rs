@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::allocator;
 use super::judge::{self, Level};
 use super::usage::{self, Usage};
 use crate::metrics;
@@ -18,6 +19,9 @@ use crate::supervision::{Address, Child, ChildSpec, Mail};
 
 /// How often the kernel is asked. The first time after as long: a start takes more than life does.
 const EVERY: Duration = Duration::from_secs(30);
+
+/// Free memory that may be kept, beyond what could not be given back the last time.
+const KEPT: u64 = 8 << 20;
 
 /// How often memory became scarce since the start; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +35,8 @@ impl Pressure {
 
 enum MemoryMsg {
     LookDue,
-    Seen(TaskEnd<Option<Usage>>),
+    /// How much there is, and what could not be given back if that was tried.
+    Seen(TaskEnd<Option<(Usage, Option<u64>)>>),
     /// What the gateway consists of has been written to the log: now it may go.
     Summarised,
 }
@@ -41,6 +46,8 @@ struct MemoryActor;
 struct MemoryState {
     context: Arc<Context>,
     level: Level,
+    /// Memory that was not in use and could not be given back the last time, bytes.
+    stuck: u64,
     work: Option<Task>,
 }
 
@@ -60,7 +67,7 @@ impl Actor for MemoryActor {
         context: Arc<Context>,
     ) -> Result<MemoryState, ActorProcessingErr> {
         drop(me.send_after(every(), || Mail::own(MemoryMsg::LookDue)));
-        Ok(MemoryState { context, level: Level::Fine, work: None })
+        Ok(MemoryState { context, level: Level::Fine, stuck: 0, work: None })
     }
 
     async fn handle(
@@ -73,7 +80,8 @@ impl Actor for MemoryActor {
             Some(MemoryMsg::LookDue) => state.look(&me),
             Some(MemoryMsg::Seen(end)) => {
                 drop(me.send_after(every(), || Mail::own(MemoryMsg::LookDue)));
-                if let TaskEnd::Done(Some(usage)) = end {
+                if let TaskEnd::Done(Some((usage, stuck))) = end {
+                    state.stuck = stuck.unwrap_or(state.stuck);
                     state.seen(&me, usage);
                 }
             }
@@ -86,7 +94,8 @@ impl Actor for MemoryActor {
 
 impl MemoryState {
     fn look(&mut self, me: &ActorRef<Mail<MemoryMsg>>) {
-        let (me, work) = (me.clone(), async { task::blocking(usage::now).await.ok().flatten() });
+        let (me, stuck) = (me.clone(), self.stuck);
+        let work = async move { task::blocking(move || look(stuck)).await.ok().flatten() };
         self.work = Some(task::spawn_reporting("memory-look", work, move |end| {
             let _ = me.send_message(Mail::own(MemoryMsg::Seen(end))); // gone only when the task was aborted
         }));
@@ -127,6 +136,20 @@ impl MemoryState {
         let reason = "memory above diagnostics.memory.hardLimitMb".to_owned();
         self.context.restarts.request(Request { cause: Cause::Memory, reason, drain: Drain::Configured });
     }
+}
+
+/// Blocking. Gives free memory back first when there is enough of it; without load there is none.
+fn look(stuck: u64) -> Option<(Usage, Option<u64>)> {
+    let before = usage::now()?;
+    let unused = |usage: Usage| allocator::in_use().map(|in_use| usage.anonymous.saturating_sub(in_use));
+    if unused(before).is_none_or(|unused| unused < stuck.saturating_add(KEPT)) {
+        return Some((before, None));
+    }
+    allocator::give_back();
+    let after = usage::now()?;
+    let mb = |bytes: u64| bytes / (1 << 20);
+    tracing::debug!(before_mb = mb(before.anonymous), after_mb = mb(after.anonymous), "free memory given back");
+    Some((after, unused(after)))
 }
 
 /// For whoever wants to know afterwards what filled it.

@@ -4,9 +4,10 @@
 //! parent: infra · children: one task that looks · restart: permanent
 //!
 //! What can be let go is little, because everything else has a bound of its own: sessions without work, and the ends of
-//! runs that the store knows as well. The resident size need not fall with it: the allocator may keep what it has.
+//! runs that the store knows as well. What was freed is given back to the kernel when there is enough of it.
 
 mod actor;
+pub mod allocator;
 mod judge;
 mod usage;
 
