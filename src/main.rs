@@ -7,10 +7,8 @@ mod gateway;
 use std::process::ExitCode;
 
 use openclaw_actors::config::env::Env;
-use openclaw_actors::memory;
 
 fn main() -> ExitCode {
-    memory::allocator::bound_pools();
     let env: Env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();

@@ -1,20 +1,11 @@
-//! How the C library hands out memory and takes it back. Elsewhere than in glibc nothing is known and nothing is done.
-#![cfg_attr(target_env = "gnu", allow(unsafe_code, reason = "three calls of the C library that touch nothing of ours"))]
+//! What the C library keeps of freed memory, and how it lets that go. Elsewhere than in glibc nothing is known and nothing done.
+//!
+//! It has a pool for each thread, and what one thread frees is free for its own pool only: a process whose work moves from thread
+//! to thread grows until each pool has seen the worst of its hours. Fewer pools (`M_ARENA_MAX`) keep it small as well, but
+//! threads then wait for each other: with two, a flood of requests was answered half as fast.
+#![cfg_attr(target_env = "gnu", allow(unsafe_code, reason = "two calls of the C library that touch nothing of ours"))]
 
-/// Bounds the pools of free memory; to be called before the first thread is started.
-///
-/// By default there are eight for each core. What one thread frees is free for its own pool only, so a process whose work
-/// moves from thread to thread grows until each pool has seen the worst of its hours: tens of megabytes in one hour of load,
-/// and more in the next.
-pub fn bound_pools() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: two numbers; one that the library does not know is refused by it.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 2);
-    }
-}
-
-/// Gives free pages back to the kernel. Blocking, for some milliseconds; whoever allocates meanwhile may wait for it.
+/// Gives free pages of every pool back to the kernel. Blocking, for some milliseconds; whoever allocates meanwhile may wait for it.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: the library takes its own locks; nothing that is in use is touched.
@@ -43,7 +34,6 @@ mod tests {
 
     #[test]
     fn what_was_freed_goes_back_to_the_kernel() {
-        bound_pools();
         let idle = in_use().unwrap();
         let mut pieces: Vec<Box<[u8]>> = (0..64 * 1024).map(|_| vec![1; 1024].into_boxed_slice()).collect();
         assert!(in_use().unwrap() >= idle + 64 * MB);
