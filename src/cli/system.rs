@@ -62,10 +62,16 @@ pub struct HeartbeatArgs {
 #[derive(Debug, Subcommand)]
 pub enum HeartbeatCommand {
     /// How the last one went, and why if it did not run
+    #[command(after_help = "Examples:
+  openclaw system heartbeat last")]
     Last(RpcArgs),
     /// Switch heartbeats on
+    #[command(after_help = "Examples:
+  openclaw system heartbeat enable")]
     Enable(RpcArgs),
     /// Switch heartbeats off until the gateway starts again
+    #[command(after_help = "Examples:
+  openclaw system heartbeat disable")]
     Disable(RpcArgs),
 }
 
