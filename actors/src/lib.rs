@@ -13,6 +13,7 @@ pub mod events;
 pub mod fault;
 pub mod files;
 pub mod health;
+pub mod heartbeat;
 pub mod logs;
 pub mod memory;
 pub mod metrics;

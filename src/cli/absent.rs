@@ -57,7 +57,6 @@ const ABSENT: &[&str] = &[
     // automation
     "cron",
     "automations",
-    "system",
     "tasks",
     "hooks",
     "webhooks",

@@ -30,6 +30,7 @@ pub mod sessions;
 mod setup;
 mod spool;
 mod status;
+mod system;
 mod table;
 mod text;
 mod tree;
@@ -120,6 +121,7 @@ pub enum Command {
     Spool(spool::SpoolArgs),
     Channels(channels::ChannelsArgs),
     Message(message::MessageArgs),
+    System(system::SystemArgs),
     Metrics(metrics::MetricsArgs),
     Doctor(doctor::DoctorArgs),
     Agent(agent::AgentArgs),
@@ -168,6 +170,7 @@ fn dispatch(command: Command, context: &Context, hooks: &Hooks) -> Outcome {
         Command::Spool(args) => spool::run(&args, context),
         Command::Channels(args) => channels::run(&args, context),
         Command::Message(args) => message::run(&args, context),
+        Command::System(args) => system::run(&args, context),
         Command::Metrics(args) => metrics::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Agent(args) => agent::run(&args, context),
@@ -193,6 +196,7 @@ impl Command {
             Self::Spool(args) => args.json(),
             Self::Channels(args) => args.json(),
             Self::Message(args) => args.json(),
+            Self::System(args) => args.json(),
             Self::Metrics(args) => args.rpc.json,
             Self::Doctor(args) => args.json,
             Self::Agent(args) => args.rpc.json,

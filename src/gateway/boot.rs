@@ -15,6 +15,7 @@ use openclaw_actors::devices::{self, Devices, DevicesArgs};
 use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Events};
 use openclaw_actors::health::{self, Cache, HealthArgs};
+use openclaw_actors::heartbeat::Heartbeat;
 use openclaw_actors::logs::LogHandle;
 use openclaw_actors::memory::Pressure;
 use openclaw_actors::model::http::HttpClients;
@@ -171,6 +172,7 @@ pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
         events,
         sessions: Sessions::new("sessions"),
         channels: Channels::default(),
+        heartbeat: Heartbeat::default(),
         directory,
         lanes: Lanes { main: Lane::new("main", config.load().settings.agents.defaults.max_concurrent) },
         models: Arc::new(models),
@@ -249,6 +251,7 @@ fn apply(options: &RunOptions, services: &Arc<Services>) -> Apply {
         let Some(services) = services.upgrade() else { return };
         services.context.lanes.main.resize(snapshot.settings.agents.defaults.max_concurrent);
         services.context.channels.configuration_changed();
+        services.context.heartbeat.configuration_changed();
         logging::apply(&services.log, &logs, snapshot);
         let configured = load::shared_secrets(snapshot);
         let (token, password) = if overridden {

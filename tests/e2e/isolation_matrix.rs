@@ -63,6 +63,8 @@ const ROWS: &[Row] = &[
     Row { untouched: &["channels/accounts", "channels/keeper"], ..row("account", ACCOUNT_PATH) },
     Row { untouched: &["channels/accounts", INGRESS_PATH], ..row("sender", SENDER_PATH) },
     Row { untouched: &["channels/accounts", SENDER_PATH], ..row("ingress", INGRESS_PATH) },
+    Row { untouched: &["agents/sessions", "channels"], sockets_stay: false, ..row("automation", "automation") },
+    Row { untouched: &["agents/sessions", "front/connections"], ..row("heartbeat", "automation/heartbeat") },
     Row { sockets_stay: false, untouched: &["agents/sessions", OTHER_PATH], ..row("front", "front") },
     Row { untouched: &["front/connections", "agents/sessions"], ..row("health", "front/health") },
     Row {

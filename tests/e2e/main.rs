@@ -30,6 +30,7 @@ mod crash_matrix;
 mod crash_random;
 mod golden;
 mod handshake;
+mod heartbeat;
 mod http_openai;
 #[cfg(feature = "fault-injection")]
 mod isolation;

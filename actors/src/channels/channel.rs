@@ -25,6 +25,8 @@ pub trait Channel: Send + Sync + 'static {
     fn normalize(&self, raw: &str) -> Result<Option<Inbound>, String>;
     /// A chat as an operator names it, as `Route` has it. The error is for people.
     fn target(&self, to: &str) -> Result<String, String>;
+    /// Is a chat, as `target` gives it, with a single person?
+    fn is_direct(&self, target: &str) -> bool;
     /// Cuts a text into parts that the platform takes, each as its `send` will read it.
     fn render(&self, text: &str, snapshot: &Snapshot, account: &str) -> Vec<String>;
     /// Does the platform recognise a part that it has already, by our id?

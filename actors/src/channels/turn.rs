@@ -63,6 +63,7 @@ pub fn turn(account: &AccountKey, event_key: &str, inbound: &Inbound, authority:
         }),
         sender: Some(inbound.sender.label()),
         authority,
+        heartbeat: None,
         resume: None,
         accepted_at: now,
     }

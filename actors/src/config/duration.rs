@@ -35,9 +35,26 @@ fn scale(count: f64, unit: Duration) -> Option<Duration> {
     Duration::try_from_secs_f64(count * unit.as_secs_f64()).ok()
 }
 
+/// As the configuration would write it: `30m`, `1h30m`, `45s`, `500ms`.
+pub fn shown(duration: Duration) -> String {
+    let (seconds, ms) = (duration.as_secs(), duration.subsec_millis());
+    let parts = [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s"), (u64::from(ms), "ms")];
+    let text: String =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect();
+    if text.is_empty() { "0m".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_is_shown_as_it_would_be_written() {
+        for text in ["30m", "1h30m", "45s", "500ms", "2h1s"] {
+            assert_eq!(shown(parse(text, Duration::from_secs(60), false).unwrap()), text);
+        }
+        assert_eq!(shown(Duration::ZERO), "0m");
+    }
 
     fn check(text: &str, days: bool, seconds: Option<f64>) {
         let parsed = parse(text, Duration::from_secs(60), days).map(|d| d.as_secs_f64());

@@ -80,3 +80,23 @@ impl ConfigHandle {
         snapshot
     }
 }
+
+#[cfg(test)]
+pub mod testing {
+    //! Snapshots for tests.
+
+    use serde_json::Value;
+
+    use super::Snapshot;
+    use crate::config::env::Env;
+    use crate::config::load;
+    use crate::config::paths::{self, PathInputs};
+
+    /// The snapshot of a configuration that loads.
+    pub fn snapshot(config: &Value) -> Snapshot {
+        let env = Env::from_iter([("HOME", "/home/u")]);
+        let inputs = PathInputs { cwd: "/".into(), ..PathInputs::default() };
+        let paths = paths::resolve(&inputs, &env).unwrap();
+        load::from_text(Some(config.to_string()), &Default::default(), &paths, &env).unwrap()
+    }
+}

@@ -14,6 +14,7 @@ use super::sessions;
 use crate::channels::{Channels, status};
 use crate::config::ConfigHandle;
 use crate::events::{Event, Events, EventsMsg};
+use crate::heartbeat::beats;
 use crate::presence::Versions;
 use crate::run::context;
 use crate::store::{Store, StoreError};
@@ -239,6 +240,7 @@ async fn build(args: &HealthArgs, meter: &Meter) -> Result<Report, HealthError> 
         sessions: &sessions?,
         event_loop: &event_loop,
         channels: status::to_json(&channels?),
+        beats: &beats(&snapshot, &context::zone(&snapshot.settings)),
         now: now_ms(),
         duration_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
     });

@@ -1,6 +1,6 @@
 //! The `health` payload: facts in, JSON out.
 //!
-//! Says only what this release does: no plugins, heartbeats off. Source: `health` of 2026.5.12, and
+//! Says only what this release does: no plugins. Source: `health` of 2026.5.12, and
 //! `configReload` of 2026.9.6, whose shape is closed: how the latest edit was received is in `status`.
 
 use std::path::Path;
@@ -9,8 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::event_loop::EventLoop;
 use super::sessions::AgentSessions;
+use crate::config::duration;
 use crate::config::handle::Snapshot;
 use crate::config::settings::ReloadMode;
+use crate::heartbeat::{Beat, prompt};
 use crate::run::context::{agent_entry, default_agent};
 use crate::session::AgentId;
 use crate::store::sessions::SessionRecord;
@@ -24,6 +26,8 @@ pub struct Facts<'a> {
     pub event_loop: &'a EventLoop,
     /// As `channels.status` has them.
     pub channels: Map<String, Value>,
+    /// Every agent that is woken by the clock.
+    pub beats: &'a [Beat],
     /// Milliseconds since the epoch.
     pub now: i64,
     pub duration_ms: u64,
@@ -44,7 +48,7 @@ pub fn build(facts: &Facts<'_>) -> Value {
         "channels": facts.channels.get("channels"),
         "channelOrder": facts.channels.get("channelOrder"),
         "channelLabels": facts.channels.get("channelLabels"),
-        "heartbeatSeconds": 0,
+        "heartbeatSeconds": heartbeat_seconds(facts.beats, &default),
         "defaultAgentId": default.as_str(),
         "agents": agents,
         "sessions": of_default.map(|sessions| session_summary(facts, sessions)),
@@ -64,14 +68,27 @@ fn agent(facts: &Facts<'_>, sessions: &AgentSessions, default: &AgentId) -> Valu
         agent["name"] = json!(name);
     }
     agent["isDefault"] = json!(sessions.agent == *default);
-    agent["heartbeat"] = heartbeat_of(&sessions.agent);
+    agent["heartbeat"] = heartbeat_of(facts.beats, &sessions.agent);
     agent["sessions"] = session_summary(facts, sessions);
     agent
 }
 
-/// The heartbeat of an agent: off for every agent, whatever the configuration says, because this release has none.
-pub fn heartbeat_of(_: &AgentId) -> Value {
-    json!({ "enabled": false, "every": "disabled", "everyMs": null, "prompt": "", "target": "none", "ackMaxChars": 300 })
+/// Interval of an agent's heartbeat; 0: the clock does not wake it.
+fn heartbeat_seconds(beats: &[Beat], agent: &AgentId) -> u64 {
+    beats.iter().find(|beat| beat.agent == *agent).and_then(|beat| beat.every).map_or(0, |every| every.as_secs())
+}
+
+/// How an agent beats: `{enabled, every, everyMs, prompt, target, ackMaxChars}`.
+pub fn heartbeat_of(beats: &[Beat], agent: &AgentId) -> Value {
+    let Some(beat) = beats.iter().find(|beat| beat.agent == *agent) else {
+        return json!({ "enabled": false, "every": "disabled", "everyMs": null, "prompt": "", "target": "none",
+                       "ackMaxChars": 300 });
+    };
+    let every = beat.every.map_or_else(|| "disabled".to_owned(), duration::shown);
+    json!({
+        "enabled": beat.every.is_some(), "every": every, "everyMs": beat.every.map(|every| every.as_millis()),
+        "prompt": prompt::question(beat.prompt.as_deref()), "target": beat.target.word(), "ackMaxChars": beat.ack_max,
+    })
 }
 
 fn session_summary(facts: &Facts<'_>, sessions: &AgentSessions) -> Value {
@@ -85,24 +102,15 @@ fn session_summary(facts: &Facts<'_>, sessions: &AgentSessions) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::super::report::tests::event_loop;
     use super::*;
-    use crate::config::env::Env;
-    use crate::config::load;
-    use crate::config::paths::{self, PathInputs};
-
-    fn snapshot(text: &str) -> Snapshot {
-        let env = Env::from_iter([("HOME", "/home/u")]);
-        let inputs = PathInputs { cwd: PathBuf::from("/"), ..PathInputs::default() };
-        let paths = paths::resolve(&inputs, &env).unwrap();
-        load::from_text(Some(text.to_owned()), &Default::default(), &paths, &env).unwrap()
-    }
+    use crate::config::handle::testing::snapshot;
+    use crate::heartbeat::beats;
 
     #[test]
     fn the_payload_lists_every_agent_with_its_own_sessions() {
-        let snapshot = snapshot("{ agents: { list: [{ id: 'a' }, { id: 'b', name: 'Bee', default: true }] } }");
+        let snapshot =
+            snapshot(&json!({ "agents": { "list": [{ "id": "a" }, { "id": "b", "name": "Bee", "default": true }] } }));
         let record = SessionRecord {
             key: "agent:b:main".into(),
             agent_id: "b".into(),
@@ -116,6 +124,7 @@ mod tests {
             AgentSessions { agent: AgentId::slug("b"), count: 3, recent: vec![record] },
         ];
         let payload = build(&Facts {
+            beats: &beats(&snapshot, &jiff::tz::TimeZone::UTC),
             snapshot: &snapshot,
             store: Path::new("/s/db"),
             sessions: &sessions,
@@ -131,7 +140,9 @@ mod tests {
             "recent": [{ "key": "agent:b:main", "updatedAt": 700, "age": 300 }] });
         assert_eq!((&payload["sessions"], &payload["agents"][1]["sessions"]), (&recent, &recent));
         assert_eq!(payload["configReload"], json!({ "hotReloadStatus": "active" }));
-        assert_eq!(payload["agents"][0]["heartbeat"]["enabled"], false);
+        assert_eq!(payload["agents"][0]["heartbeat"]["enabled"], false, "the default agent alone is woken");
+        assert_eq!(payload["agents"][1]["heartbeat"]["every"], "30m");
+        assert_eq!(payload["heartbeatSeconds"], 1800);
     }
 
     #[test]

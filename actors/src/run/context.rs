@@ -20,6 +20,7 @@ use crate::config::paths::expand_tilde;
 use crate::config::settings::{AgentEntry, Settings};
 use crate::disk::Disk;
 use crate::events::Events;
+use crate::heartbeat::Heartbeat;
 use crate::memory::Pressure;
 use crate::model::provider::ToolSpec;
 use crate::protocol::agent::PromptMode;
@@ -48,6 +49,7 @@ pub struct Context {
     pub events: Events,
     pub sessions: Sessions,
     pub channels: Channels,
+    pub heartbeat: Heartbeat,
     pub directory: Directory,
     pub overview: Overview,
     /// The gateway goes down: nothing new begins, what is accepted waits for the next start.
@@ -83,9 +85,7 @@ impl Context {
 
     /// The person's time zone: configured, else the machine's.
     pub fn zone(&self) -> TimeZone {
-        let snapshot = self.config.load();
-        let named = snapshot.settings.agents.defaults.user_timezone.as_deref();
-        named.and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(TimeZone::system)
+        zone(&self.config.load().settings)
     }
 
     /// Must the next message start a new conversation?
@@ -188,6 +188,12 @@ impl Context {
 fn thinking_default<'a>(settings: &'a Settings, agent: &AgentId) -> &'a str {
     let own = agent_entry(settings, agent).and_then(|entry| entry.thinking_default.as_deref());
     own.or(settings.agents.defaults.thinking_default.as_deref()).unwrap_or("off")
+}
+
+/// The person's time zone: configured, else the machine's.
+pub fn zone(settings: &Settings) -> TimeZone {
+    let named = settings.agents.defaults.user_timezone.as_deref();
+    named.and_then(|name| TimeZone::get(name).ok()).unwrap_or_else(TimeZone::system)
 }
 
 /// How keys are read under these settings.

@@ -9,16 +9,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rusqlite::Connection;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::message::Turn;
 use super::prompt::stamp;
 use super::stream::now_ms;
+use crate::heartbeat::prompt;
 use crate::model::message::{Message, Part, UserMessage};
 use crate::session::resume;
 use crate::store::{Store, StoreError, runs, transcripts};
-use crate::transcript::{TranscriptEntry, branch};
+use crate::transcript::branch::HEARTBEAT;
+use crate::transcript::{EntryKind, TranscriptEntry, branch};
 
 /// The messages of a session that the model sees.
 #[derive(Debug, Clone)]
@@ -128,6 +130,15 @@ pub fn append(db: &Connection, session_id: &str, message: &Message) -> Result<(S
     Ok((id, seq))
 }
 
+/// Appends a text that the model sees and people do not.
+pub fn append_note(db: &Connection, session_id: &str, kind: &str, text: String) -> Result<(), StoreError> {
+    let kind = EntryKind::CustomMessage { custom_type: kind.to_owned(), content: Value::String(text), display: false };
+    let (id, parent) = (entry_id(), transcripts::last_id(db, session_id)?);
+    let entry = TranscriptEntry::new(id.clone(), parent, Timestamp::now().to_string(), kind);
+    transcripts::append(db, session_id, &id, &entry.to_value().to_string())?;
+    Ok(())
+}
+
 fn append_as(db: &Connection, session_id: &str, id: &str, message: &Message) -> Result<i64, StoreError> {
     let parent = transcripts::last_id(db, session_id)?;
     let entry = TranscriptEntry::message(id, parent, Timestamp::now().to_string(), message);
@@ -143,6 +154,10 @@ pub fn entry_id() -> String {
 pub fn user_message(turn: &Turn, zone: &TimeZone) -> Message {
     if let Some(resume) = &turn.resume {
         let (content, provenance) = (vec![Part::text(&turn.text)], Some(resume::provenance(resume)));
+        return Message::User(UserMessage { content, timestamp: now_ms(), provenance });
+    }
+    if turn.heartbeat.is_some() {
+        let (content, provenance) = (vec![Part::text(prompt::SHOWN)], Some(json!({ "kind": HEARTBEAT })));
         return Message::User(UserMessage { content, timestamp: now_ms(), provenance });
     }
     let mut content = vec![Part::text(stamp(&turn.text, &Timestamp::now().to_zoned(zone.clone())))];

@@ -45,11 +45,29 @@ pub struct Turn {
     pub sender: Option<String>,
     #[serde(default, skip_serializing_if = "Authority::is_owner")]
     pub authority: Authority,
+    /// Nobody has asked: the agent was woken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Box<HeartbeatTurn>>,
     /// It goes on where an interrupted one stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
     /// Milliseconds since the epoch.
     pub accepted_at: i64,
+}
+
+/// What becomes of the answer to a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeartbeatTurn {
+    /// Characters beside the token that are no alert.
+    pub ack_max: usize,
+    /// That all is well is said, too.
+    pub show_ok: bool,
+    pub show_alerts: bool,
+    /// What was said last: it is not said again.
+    pub previous: Option<String>,
+    /// In a new conversation.
+    pub fresh: bool,
 }
 
 /// Which turn is taken up again, and for which time.
@@ -69,6 +87,8 @@ pub enum TurnKind {
     Http,
     /// A chat platform.
     Channel,
+    /// The agent was woken.
+    Heartbeat,
 }
 
 impl TurnKind {
@@ -78,6 +98,7 @@ impl TurnKind {
             Self::Chat => "chat",
             Self::Http => "http",
             Self::Channel => "channel",
+            Self::Heartbeat => "heartbeat",
         }
     }
 

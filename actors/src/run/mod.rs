@@ -13,7 +13,7 @@ pub mod models;
 pub mod prompt;
 pub mod pulse;
 pub mod safe_mode;
-mod sentinel;
+pub mod sentinel;
 pub mod steering;
 pub mod stream;
 mod tools;

@@ -8,9 +8,9 @@ const HEARTBEAT: &str = "HEARTBEAT_OK";
 /// Could this text, which may still grow, turn out to be the silent answer? Then it is held back.
 pub fn may_be_silent(text: &str) -> bool {
     let text = text.trim_start();
-    text.len() <= SILENT.len()
-        && SILENT.as_bytes()[..text.len()].eq_ignore_ascii_case(text.as_bytes())
-        && !text.is_empty()
+    let begins =
+        |word: &str| word.as_bytes().get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes()));
+    !text.is_empty() && (begins(SILENT) || begins(HEARTBEAT))
 }
 
 /// What a person is shown of an answer: nothing for the silent one, no heartbeat token at either end.

@@ -111,7 +111,9 @@ pub async fn run(args: &TurnArgs, progress: &mut Progress, steering: &mut Steeri
     match converse(args, progress, steering).await {
         Ok(()) => {
             progress.stream.flush_chat().await;
-            let texts: Vec<&str> = progress.answers.iter().map(|text| sentinel::visible(text)).collect();
+            // What the token of a heartbeat means is decided where its end is recorded.
+            let shown = |text| if args.turn.heartbeat.is_some() { text } else { sentinel::visible(text) };
+            let texts: Vec<&str> = progress.answers.iter().map(|text| shown(text.as_str())).collect();
             let text = texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
             Outcome::Completed { text }
         }

@@ -13,7 +13,7 @@ use crate::store::runs::RunRecord;
 /// What a session can be told.
 pub enum SessionMsg {
     /// A turn to run; answered when it is on disk, long before the reply exists.
-    Submit(Turn, RpcReplyPort<Result<Admission, SessionError>>),
+    Submit(Box<Turn>, RpcReplyPort<Result<Admission, SessionError>>),
     /// Ends the current run, or only the one with this id, and forgets what waits. Answers with the ids it ended.
     Abort {
         run_id: Option<String>,

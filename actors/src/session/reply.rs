@@ -2,6 +2,7 @@
 
 use super::key::SessionKey;
 use crate::delivery::Message;
+use crate::heartbeat::record;
 use crate::run::context::Context;
 use crate::run::message::{AbortCause, Outcome, Turn};
 use crate::store::outbox::OutboxRow;
@@ -46,7 +47,11 @@ pub fn rows(
     end: Ending,
     now: i64,
 ) -> Vec<OutboxRow> {
-    said(outcome, end).map(|text| of_text(context, key, turn, &text, now)).unwrap_or_default()
+    let text = match &turn.heartbeat {
+        Some(heartbeat) => record::said(heartbeat, outcome),
+        None => said(outcome, end),
+    };
+    text.map(|text| of_text(context, key, turn, &text, now)).unwrap_or_default()
 }
 
 /// The rows of a text that answers a turn.
@@ -59,7 +64,10 @@ pub fn of_text(context: &Context, key: &SessionKey, turn: &Turn, text: &str, now
 
 /// What is said of a turn that is not taken up again.
 pub fn of_cut_off(context: &Context, key: &SessionKey, turn: &Turn, now: i64) -> Vec<OutboxRow> {
-    of_text(context, key, turn, CUT_OFF, now)
+    match turn.heartbeat {
+        Some(_) => Vec::new(), // nobody has asked
+        None => of_text(context, key, turn, CUT_OFF, now),
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use crate::store::{StoreError, runs};
 /// Does what was asked. Called while idle or running, with nothing in flight.
 pub fn handle(state: &mut SessionState, me: &Me, request: SessionMsg) {
     match request {
-        SessionMsg::Submit(turn, reply) => submit(state, me, turn, reply),
+        SessionMsg::Submit(turn, reply) => submit(state, me, *turn, reply),
         SessionMsg::Abort { run_id, cause, reply } => {
             let _ = reply.send(abort(state, me, run_id.as_deref(), cause, None)); // the asker may have gone
         }
@@ -251,7 +251,7 @@ fn change_conversation(state: &mut SessionState, me: &Me, reason: &'static str, 
 /// `/new` and `/reset`: a new conversation, and perhaps its first message or its model.
 fn begin_anew(state: &mut SessionState, me: &Me, turn: Turn, wish: ResetCommand, reply: AdmissionReply) {
     if needs_idle(state, me, turn.route.as_ref()) {
-        return state.deferred.push_front(SessionMsg::Submit(turn, reply));
+        return state.deferred.push_front(SessionMsg::Submit(Box::new(turn), reply));
     }
     let reason = if wish.kind == ResetKind::New { "new" } else { "reset" };
     let confirmation = if wish.kind == ResetKind::New { "✅ New session started." } else { "✅ Session reset." };

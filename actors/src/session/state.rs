@@ -19,6 +19,7 @@ use super::resume;
 use super::step::{self, Begin, End};
 use super::waiting;
 use crate::delivery::Route;
+use crate::heartbeat::{contact, record};
 use crate::metrics;
 use crate::protocol::session::RunStatus;
 use crate::run::actor::{self as run_actor, RunArgs};
@@ -117,20 +118,31 @@ impl SessionState {
         let now = now_ms();
         let old = self.entry.as_ref();
         // What goes on with a conversation needs that conversation, however old it is by now.
-        let stale = turn.resume.is_none() && old.is_some_and(|entry| self.context.is_stale(entry, now));
+        let woken = turn.heartbeat.as_deref().filter(|_| turn.resume.is_none());
+        let stale = turn.resume.is_none()
+            && old.is_some_and(|entry| match woken {
+                Some(heartbeat) => heartbeat.fresh,
+                None => self.context.is_stale(entry, now),
+            });
         let mut entry = old.cloned().unwrap_or_else(|| SessionEntry::new(new_session_id(), now));
         let archive = stale.then(|| entry.session_id.clone());
         if stale {
             entry.reset(new_session_id(), now);
         }
-        entry.updated_at = Some(now);
-        entry.last_interaction_at = Some(now);
+        if turn.heartbeat.is_none() {
+            entry.updated_at = Some(now); // a heartbeat that finds nothing leaves no trace
+            entry.last_interaction_at = Some(now);
+        }
+        if let Some(route) = turn.route.as_ref().filter(|_| turn.kind == TurnKind::Channel) {
+            contact::remember(&mut entry, route);
+        }
         entry.status = Some(RunStatus::Running);
         entry.started_at = Some(now);
         entry.ended_at = None;
         entry.runtime_ms = None;
         entry.chat_type = entry.chat_type.or(self.key.chat_type());
-        let message = conversation::user_message(&turn, &self.context.zone());
+        let (message, zone) = (conversation::user_message(&turn, &self.context.zone()), self.context.zone());
+        let words = woken.map(|_| turn.text.clone());
         let shown = serde_json::to_value(&message).unwrap_or_default(); // plain data: cannot fail
         let run = step::run_record(&self.key, &entry.session_id, &turn, RunState::Running, now);
         let new_session = old.is_none() || stale;
@@ -138,7 +150,7 @@ impl SessionState {
         self.phase = Phase::Accepting(Box::new(accepting));
         let key = self.key.clone();
         let work = run.map(|run| {
-            let begin = Begin { key, entry, run, queued, message, archive, merged, now };
+            let begin = Begin { key, entry, run, queued, message, words, zone, archive, merged, now };
             Arc::new(move |db: &_| step::begin(db, &begin))
         });
         self.insist(me, work, News::Accepted);
@@ -250,7 +262,11 @@ impl SessionState {
     ) {
         let now = now_ms();
         let mut entry = self.entry.clone().unwrap_or_else(|| SessionEntry::new(new_session_id(), now));
+        let untouched = entry.updated_at;
         apply_end(&mut entry, &end, now, started_at);
+        if turn.heartbeat.as_deref().is_some_and(|heartbeat| record::said(heartbeat, &end.outcome).is_none()) {
+            entry.updated_at = untouched;
+        }
         let kept = |turn: &&Turn| self.waiting.iter().any(|waiting| waiting.turn.run_id == turn.run_id);
         // Whoever stops a run means what was said into it as well.
         let stopped = matches!(&end.outcome, Outcome::Aborted { cause: AbortCause::Rpc | AbortCause::Stop, .. });
@@ -327,7 +343,8 @@ impl SessionState {
         let took = Duration::from_millis(u64::try_from(now_ms() - started_at).unwrap_or(0));
         metrics::run_completed(&turn, &outcome, &end.facts, took);
         self.phase = Phase::Idle;
-        self.announcer.run_ended(&turn.run_id, &outcome, started_at, end.facts.seq);
+        let shown = turn.heartbeat.as_ref().map(|_| record::shown(&outcome));
+        self.announcer.run_ended(&turn.run_id, shown.as_ref().unwrap_or(&outcome), started_at, end.facts.seq);
         let phase = if matches!(outcome, Outcome::Failed { .. }) { "error" } else { "end" };
         self.announce_change(json!({ "phase": phase, "runId": turn.run_id }), false);
         let session_id = self.entry.as_ref().map(|entry| entry.session_id.clone()).unwrap_or_default();

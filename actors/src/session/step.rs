@@ -1,17 +1,19 @@
 //! The transactions of a session: each step is whole or did not happen.
 
+use jiff::tz::TimeZone;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::entry::SessionEntry;
 use super::key::SessionKey;
+use crate::heartbeat::{ISOLATED, prompt};
 use crate::model::message::{AssistantMessage, Message};
 use crate::run::conversation;
 use crate::run::message::{Outcome, Turn};
 use crate::store::outbox::{self, OutboxRow};
 use crate::store::runs::{self, RunRecord, RunState};
 use crate::store::sessions::{self, SessionRecord};
-use crate::store::{StoreError, transcripts};
+use crate::store::{StoreError, system_events, transcripts};
 use crate::transcript::TranscriptEntry;
 
 /// A turn that begins: its message joins the transcript, its run is recorded as running.
@@ -22,6 +24,10 @@ pub struct Begin {
     /// The run waits in the store already; otherwise it is accepted here.
     pub queued: bool,
     pub message: Message,
+    /// What a heartbeat asks; people see only `message`.
+    pub words: Option<String>,
+    /// The person's, for the times in front of what has happened.
+    pub zone: TimeZone,
     /// Transcript that a reset leaves behind.
     pub archive: Option<String>,
     /// Other queued runs that this turn takes in.
@@ -46,7 +52,15 @@ pub fn begin(db: &Connection, step: &Begin) -> Result<Option<RunRecord>, StoreEr
         transcripts::archive(db, old, "reset", step.now)?;
     }
     create_transcript(db, &step.key, session_id, step.now)?;
+    // A heartbeat in a conversation of its own is told what has happened in the usual one.
+    let told = step.key.as_str().strip_suffix(ISOLATED).unwrap_or(step.key.as_str());
+    if let Some(lines) = prompt::lines(&system_events::drain(db, told)?, &step.zone) {
+        conversation::append_note(db, session_id, prompt::EVENTS_ENTRY, lines)?;
+    }
     conversation::append(db, session_id, &step.message)?;
+    if let Some(words) = &step.words {
+        conversation::append_note(db, session_id, prompt::ENTRY, words.clone())?;
+    }
     put_entry(db, &step.key, &step.entry)?;
     for run in &step.merged {
         let outcome = json!({ "mergedInto": step.run.run_id }).to_string();

@@ -82,7 +82,7 @@ pub async fn submit(
     let held = Held { directory, run_id: &turn.run_id, is_handed_over: AtomicBool::new(false) };
     let asked = context.ask_session(key, |reply| {
         held.is_handed_over.store(true, Ordering::Relaxed);
-        SessionMsg::Submit(turn.clone(), reply)
+        SessionMsg::Submit(Box::new(turn.clone()), reply)
     });
     let refused = match asked.await {
         Ok(Ok(admission)) => return Ok(Submitted::Admitted { ticket, admission }),

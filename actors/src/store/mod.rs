@@ -8,6 +8,7 @@
 
 mod actor;
 pub mod devices;
+pub mod heartbeats;
 pub mod journal;
 pub mod open;
 pub mod outbox;
@@ -16,6 +17,7 @@ pub mod runs;
 pub mod schema;
 pub mod sessions;
 pub mod spool;
+pub mod system_events;
 pub mod transcripts;
 pub mod transfer;
 mod writer;

@@ -118,6 +118,27 @@ const STEPS: &[&str] = &["
     CREATE INDEX spool_pending ON spool (channel, account, lane) WHERE state = 'pending';
     CREATE INDEX spool_failed ON spool (state) WHERE state != 'done';
     CREATE INDEX spool_by_time ON spool (received_at);
+",
+"
+    -- What is to be told to a conversation with its next turn.
+    CREATE TABLE system_events (
+        id           INTEGER PRIMARY KEY AUTOINCREMENT,
+        session_key  TEXT NOT NULL,
+        text         TEXT NOT NULL,
+        ts           INTEGER NOT NULL,
+        about        TEXT,
+        trusted      INTEGER NOT NULL
+    );
+    CREATE INDEX system_events_by_session ON system_events (session_key, id);
+
+    -- How the last heartbeat of each agent went, and what it said last.
+    CREATE TABLE heartbeats (
+        agent_id     TEXT PRIMARY KEY,
+        ts           INTEGER NOT NULL,
+        record       TEXT NOT NULL,
+        alert        TEXT,
+        alert_at     INTEGER
+    ) WITHOUT ROWID;
 "];
 
 /// The version that this program writes.

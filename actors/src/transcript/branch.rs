@@ -9,7 +9,11 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::entry::{EntryKind, TranscriptEntry};
+use crate::heartbeat::answer::{self, Answer};
 use crate::model::message::{Message, Part, UserMessage};
+
+/// The `kind` of the provenance of a message that begins a heartbeat.
+pub const HEARTBEAT: &str = "heartbeat";
 
 /// The current branch, oldest first.
 pub fn current(entries: &[TranscriptEntry]) -> Vec<&TranscriptEntry> {
@@ -49,15 +53,42 @@ pub fn context(branch: &[&TranscriptEntry]) -> Vec<Message> {
         _ => None,
     });
     let Some((place, entry, summary, first_kept)) = compacted else {
-        return branch.iter().filter_map(|entry| for_model(entry)).collect();
+        return said(branch).collect();
     };
     let kept_from = branch[..place].iter().position(|kept| kept.id == *first_kept).unwrap_or(place);
     let note =
         format!("Summary of the conversation up to here; the original messages are no longer shown.\n\n{summary}");
     std::iter::once(user(note, entry))
-        .chain(branch[kept_from..place].iter().filter_map(|entry| for_model(entry)))
-        .chain(branch[place + 1..].iter().filter_map(|entry| for_model(entry)))
+        .chain(said(&branch[kept_from..place]))
+        .chain(said(&branch[place + 1..]))
         .collect()
+}
+
+/// What the model sees of some entries: without the heartbeats that found nothing.
+fn said(entries: &[&TranscriptEntry]) -> impl Iterator<Item = Message> {
+    let mut messages: Vec<Message> = Vec::new();
+    // Where a heartbeat began that may turn out to have found nothing.
+    let mut woken: Option<usize> = None;
+    for entry in entries {
+        let Some(message) = for_model(entry) else { continue };
+        match &message {
+            Message::User(user) if is_heartbeat(user) => woken = Some(messages.len()),
+            Message::User(_) if matches!(entry.kind, EntryKind::Message { .. }) => woken = None,
+            Message::Assistant(answer) if answer.tool_calls().next().is_none() => {
+                if let Some(from) = woken.take().filter(|_| matches!(answer::read(&message.text(), 0), Answer::Ok)) {
+                    messages.truncate(from);
+                    continue;
+                }
+            }
+            _ => {}
+        }
+        messages.push(message);
+    }
+    messages.into_iter()
+}
+
+fn is_heartbeat(message: &UserMessage) -> bool {
+    message.provenance.as_ref().is_some_and(|from| from["kind"] == HEARTBEAT)
 }
 
 fn for_model(entry: &TranscriptEntry) -> Option<Message> {
@@ -137,6 +168,39 @@ mod tests {
     fn a_file_that_claims_circles_still_has_a_branch() {
         let entries = [say("a", Some("b"), "1"), say("b", Some("b"), "2"), say("a", Some("a"), "3")];
         assert_eq!(ids(&entries), ["a", "a"]);
+    }
+
+    #[test]
+    fn a_heartbeat_that_found_nothing_is_not_shown_to_the_model_later() {
+        let woken = |id: &str, parent: &str| {
+            line(json!({"type": "message", "id": id, "parentId": parent, "timestamp": "t",
+                        "message": {"role": "user", "content": "poll", "provenance": {"kind": "heartbeat"}}}))
+        };
+        let words = |id: &str, parent: &str| {
+            line(
+                json!({"type": "custom_message", "id": id, "parentId": parent, "timestamp": "t", "customType": "heartbeat",
+                        "content": "look", "display": false}),
+            )
+        };
+        let answer = |id: &str, parent: &str, text: &str| {
+            line(json!({"type": "message", "id": id, "parentId": parent, "timestamp": "t",
+                        "message": {"role": "assistant", "content": [{"type": "text", "text": text}]}}))
+        };
+        let entries = [
+            say("a", None, "1"),
+            woken("b", "a"),
+            words("c", "b"),
+            answer("d", "c", "**HEARTBEAT_OK**"),
+            woken("e", "d"),
+            words("f", "e"),
+            answer("g", "f", "the oven"),
+            say("h", Some("g"), "2"),
+            answer("i", "h", "HEARTBEAT_OK"),
+            woken("j", "i"),
+            words("k", "j"),
+        ];
+        let texts: Vec<String> = context(&current(&entries)).iter().map(Message::text).collect();
+        assert_eq!(texts, ["1", "poll", "look", "the oven", "2", "HEARTBEAT_OK", "poll", "look"]);
     }
 
     #[test]

@@ -17,6 +17,8 @@
 //! ├─ channels         rest for one
 //! │   ├─ accounts     group            account (one for one): sender, ingress (permanent)
 //! │   └─ keeper       permanent        has those accounts running that the configuration wants
+//! ├─ automation       one for one
+//! │   └─ heartbeat    permanent        wakes agents: the clock, events, people
 //! └─ front            one for one      given by the program
 //!     ├─ health       permanent        health, tick
 //!     ├─ connections  group            connection (temporary) → the socket's task
@@ -39,6 +41,7 @@ use crate::config;
 use crate::devices;
 use crate::disk;
 use crate::events;
+use crate::heartbeat;
 use crate::memory;
 use crate::presence::{self, Presence, PresenceArgs};
 use crate::run::context::Context;
@@ -91,6 +94,7 @@ pub async fn start(args: TreeArgs) -> Result<Tree, SpawnErr> {
         branch("infra", Strategy::OneForOne, infra(&args)),
         branch("agents", Strategy::RestForOne, agents(&args.context, &observer)),
         branch("channels", Strategy::RestForOne, channels(&args.context, &observer)),
+        branch("automation", Strategy::OneForOne, automation(&args.context)),
         branch("front", Strategy::OneForOne, args.front),
     ];
     let root = SupervisorArgs {
@@ -163,6 +167,10 @@ fn channels(context: &Arc<Context>, observer: &Observer) -> Vec<Child> {
         context.channels.accounts.child(permanent("accounts").vital().shutdown(BRANCH_STOP), accounts),
         keeper_child(Arc::clone(context), permanent("keeper")),
     ]
+}
+
+fn automation(context: &Arc<Context>) -> Vec<Child> {
+    vec![heartbeat::child(Arc::clone(context), ChildSpec::new("heartbeat", Restart::Permanent))]
 }
 
 fn sessions(context: &Arc<Context>, observer: &Observer) -> Child {

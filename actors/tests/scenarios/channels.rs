@@ -99,6 +99,10 @@ impl Channel for Scripted {
         Ok(to.to_owned())
     }
 
+    fn is_direct(&self, _: &str) -> bool {
+        true
+    }
+
     fn render(&self, text: &str, _: &Snapshot, _: &str) -> Vec<String> {
         text.split('|').map(str::to_owned).collect()
     }

@@ -119,7 +119,7 @@ async fn what_a_killed_session_handed_to_a_slow_disk_is_not_overlooked() {
     let turn = chat("on its way");
     let ticket = world.context.directory.register(&turn.run_id, MAIN, turn.accepted_at, None).unwrap();
     let (reply, _) = ractor::concurrency::oneshot();
-    session.try_send(openclaw_actors::session::SessionMsg::Submit(turn, reply.into())).unwrap();
+    session.try_send(openclaw_actors::session::SessionMsg::Submit(Box::new(turn), reply.into())).unwrap();
     eventually("the session has handed it over", async || world.status(MAIN).await.running).await;
     let killed = world.cell(MAIN);
     killed.kill();

@@ -12,6 +12,7 @@ use openclaw_actors::config::{ConfigHandle, load};
 use openclaw_actors::devices::{self, Devices, DevicesArgs};
 use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Entitlement, Events, EventsMsg, Outbox, Subscriber};
+use openclaw_actors::heartbeat::Heartbeat;
 use openclaw_actors::memory::Pressure;
 use openclaw_actors::presence::{Presence, PresenceArgs, PresenceEntry};
 use openclaw_actors::restart::Restarts;
@@ -81,6 +82,7 @@ impl World {
             events,
             sessions: Sessions::new("sessions"),
             channels,
+            heartbeat: Heartbeat::default(),
             directory,
             lanes: Lanes { main: Lane::new("main", handle.load().settings.agents.defaults.max_concurrent) },
             models: Arc::new(model.clone()),
@@ -136,7 +138,7 @@ impl World {
     pub async fn submit(&self, session: &str, turn: Turn) -> (Ticket, Result<Admission, SessionError>) {
         let registered = self.context.directory.register(&turn.run_id, session, turn.accepted_at, None);
         let ticket = registered.unwrap_or_else(|known| known);
-        let admission = self.ask(session, |reply| SessionMsg::Submit(turn.clone(), reply)).await;
+        let admission = self.ask(session, |reply| SessionMsg::Submit(Box::new(turn.clone()), reply)).await;
         (ticket, admission)
     }
 
@@ -241,6 +243,7 @@ pub fn chat(text: &str) -> Turn {
         route: None,
         sender: None,
         authority: Authority::Owner,
+        heartbeat: None,
         resume: None,
         accepted_at: now_ms(),
     }

@@ -66,6 +66,7 @@ pub fn read(
         route: None,
         sender: None,
         authority: Authority::Owner,
+        heartbeat: None,
         resume: None,
         accepted_at: now,
     };

@@ -13,7 +13,6 @@ use super::{Access, Call, Method, Reply};
 const READ: Access = Access::Operator(Scope::Read);
 
 pub const METHODS: &[Method] = &[
-    Method::new("last-heartbeat", READ, |_| Box::pin(async { say(Value::Null) })),
     Method::new("plugins.uiDescriptors", READ, |_| Box::pin(async { say(json!({ "ok": true, "descriptors": [] })) })),
     Method::new("voicewake.get", READ, |_| Box::pin(async { say(json!({ "triggers": [] })) })),
     Method::new("tasks.list", READ, |_| Box::pin(async { say(json!({ "tasks": [] })) })),

@@ -140,6 +140,7 @@ fn turn(call: &Call, request: &Agent, model: Option<String>) -> Result<Turn, Err
         route: None,
         sender: None,
         authority: Authority::Owner,
+        heartbeat: None,
         resume: None,
         accepted_at: now_ms(),
     })

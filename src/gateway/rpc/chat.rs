@@ -48,6 +48,7 @@ async fn send(call: Call) -> Result<Reply, ErrorShape> {
         route: None,
         sender: None,
         authority: Authority::Owner,
+        heartbeat: None,
         resume: None,
         accepted_at: now_ms(),
     };

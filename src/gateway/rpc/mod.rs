@@ -22,6 +22,7 @@ mod devices;
 mod exec_approvals;
 #[cfg(feature = "fault-injection")]
 mod fault;
+mod heartbeat;
 mod inbox;
 mod logs;
 mod metrics;
@@ -95,6 +96,7 @@ const FAMILIES: &[&[Method]] = &[
     channels::METHODS,
     send::METHODS,
     inbox::METHODS,
+    heartbeat::METHODS,
     outbox::METHODS,
     spool::METHODS,
     sessions::METHODS,

@@ -76,6 +76,7 @@ fn plain_turn(run_id: String, text: String) -> Turn {
         route: None,
         sender: None,
         authority: Authority::Owner,
+        heartbeat: None,
         resume: None,
         accepted_at: now_ms(),
     }

@@ -7,24 +7,22 @@ use openclaw_actors::config::actor::ReloadStatus;
 use openclaw_actors::config::issue::Issue;
 use openclaw_actors::health::sessions::{self, AgentSessions};
 use openclaw_actors::health::{EventLoop, heartbeat_of};
+use openclaw_actors::heartbeat::beats;
 use openclaw_actors::protocol::ErrorShape;
 use openclaw_actors::protocol::scope::Scope;
 use openclaw_actors::protocol::session::SessionDefaults;
 use openclaw_actors::run::context;
 use openclaw_actors::session::{SessionEntry, SessionKey};
-use openclaw_actors::store::journal::{self, JournalEntry};
 use openclaw_actors::store::sessions::SessionRecord;
+use openclaw_actors::store::system_events::{self, SystemEvent};
 use openclaw_actors::store::{outbox, runs, spool};
 use serde_json::{Value, json};
 
-use super::system::SYSTEM_EVENT;
 use super::{Access, Call, Method, Reply};
 use crate::gateway::services::store_failed;
 
 /// Sessions that are listed, of each agent and of all.
 const RECENT: usize = 10;
-/// Waiting system events that are listed.
-const EVENTS: usize = 20;
 
 const READ: Access = Access::Operator(Scope::Read);
 
@@ -37,14 +35,9 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
     let (agents, default) = (context::agents(&snapshot.settings), context::default_agent(&snapshot.settings));
     let store = &services.context.store;
     let by_agent = sessions::by_agent(store, agents.clone(), RECENT).await.map_err(store_failed)?;
-    let read = |db: &_| {
-        Ok((
-            journal::list(db, 0, Some(SYSTEM_EVENT), EVENTS)?,
-            runs::dead(db)?,
-            outbox::counts(db)?,
-            spool::counts(db)?,
-        ))
-    };
+    let main = services.context.key_rules().main_key().as_str().to_owned();
+    let read =
+        move |db: &_| Ok((system_events::list(db, &main)?, runs::dead(db)?, outbox::counts(db)?, spool::counts(db)?));
     let (events, dead, outbox, spool) = store.read(read).await.map_err(store_failed)?;
     let defaults = services.context.session_defaults(&services.context.key_rules().main_key());
     let mut sessions = Overview {
@@ -57,10 +50,11 @@ async fn status(call: Call) -> Result<Reply, ErrorShape> {
     if !call.client.is_admin() {
         redact(&mut sessions);
     }
+    let beats = beats(&services.context.config.load(), &services.context.zone());
     let heartbeats: Vec<Value> = agents
         .iter()
         .map(|agent| {
-            let heartbeat = heartbeat_of(agent);
+            let heartbeat = heartbeat_of(&beats, agent);
             json!({ "agentId": agent.as_str(), "enabled": heartbeat["enabled"], "every": heartbeat["every"],
                     "everyMs": heartbeat["everyMs"] })
         })
@@ -103,8 +97,8 @@ async fn event_loop(call: &Call) -> Result<EventLoop, ErrorShape> {
     Ok(call.services.health.get(false).await?.event_loop.clone())
 }
 
-fn texts(events: &[JournalEntry]) -> Vec<&str> {
-    events.iter().filter_map(|event| event.body["text"].as_str()).collect()
+fn texts(events: &[SystemEvent]) -> Vec<&str> {
+    events.iter().map(|event| event.text.as_str()).collect()
 }
 
 /// Background tasks belong to a later release: there are none to count.

@@ -14,12 +14,10 @@ use openclaw_actors::supervision::task;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::heartbeat;
 use super::stability::{self, StabilityParams};
 use super::{Access, Call, Method, Reply};
 use crate::gateway::services::{ASK_LIMIT, store_failed, unavailable};
-
-/// What happened to a machine or a person, kept for the main session; see [`system_event`].
-pub const SYSTEM_EVENT: &str = "system-event";
 
 const READ: Access = Access::Operator(Scope::Read);
 
@@ -70,17 +68,14 @@ impl Params for SystemEvent {}
 
 /// Reports a machine, or hands in a text for the main session.
 ///
-/// The text is on disk, in the journal, before the answer: nothing is lost until a heartbeat takes it to the main
-/// session, which is the work of a later release. `status` lists what waits.
+/// The text is on disk before the answer, and waits there for the next turn of that session. `status` lists what waits.
 async fn system_event(call: Call) -> Result<Reply, ErrorShape> {
     let SystemEvent(given) = call.params()?;
     let now = Timestamp::now().as_millisecond();
     let Some(reported) = Reported::read(given, now) else { return Err(ErrorShape::invalid("text required")) };
     if reported.is_news {
         let session = call.services.context.key_rules().main_key();
-        let body = json!({ "text": reported.entry.text, "sessionKey": session });
-        let append = move |db: &_| journal::append(db, now, SYSTEM_EVENT, &body);
-        call.services.context.store.write(append).await.map_err(store_failed)?;
+        heartbeat::tell(&call.services, &session, reported.entry.text.clone().unwrap_or_default()).await?;
     }
     let changed = PresenceMsg::Changed { key: reported.key, entry: reported.entry };
     call.services.presence.try_send(changed).map_err(unavailable)?;

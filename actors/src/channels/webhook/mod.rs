@@ -74,6 +74,10 @@ impl Channel for Webhook {
     }
 
     /// By length alone: what a front-end of one's own shows, it knows best.
+    fn is_direct(&self, target: &str) -> bool {
+        target.starts_with("direct:")
+    }
+
     fn render(&self, text: &str, snapshot: &Snapshot, account: &str) -> Vec<String> {
         let limit = account::resolve::<Keys>(snapshot, ID, account).and_then(|keys| keys.text_chunk_limit);
         outbound::parts(text, limit.unwrap_or(settings::CHUNK_DEFAULT))

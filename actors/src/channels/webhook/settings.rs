@@ -143,16 +143,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::env::Env;
-    use crate::config::load;
-    use crate::config::paths::{self, PathInputs};
+    use crate::config::handle::testing;
 
     fn snapshot(channels: &Value) -> Snapshot {
-        let env = Env::from_iter([("HOME", "/home/u")]);
-        let inputs = PathInputs { cwd: "/".into(), ..PathInputs::default() };
-        let paths = paths::resolve(&inputs, &env).unwrap();
-        let text = json!({ "gateway": { "mode": "local" }, "channels": channels }).to_string();
-        load::from_text(Some(text), &Default::default(), &paths, &env).unwrap()
+        testing::snapshot(&json!({ "gateway": { "mode": "local" }, "channels": channels }))
     }
 
     #[test]

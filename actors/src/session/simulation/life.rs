@@ -195,6 +195,8 @@ impl World {
             run: life.row(&turn, RunState::Running, self.now),
             queued: !batch.is_empty(),
             message: conversation::user_message(&turn, &jiff::tz::TimeZone::UTC),
+            words: None,
+            zone: jiff::tz::TimeZone::UTC,
             archive: None,
             merged: batch.iter().skip(1).map(|waiting| waiting.turn.run_id.clone()).collect(),
             now: self.now,
