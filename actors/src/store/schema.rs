@@ -118,6 +118,14 @@ const STEPS: &[&str] = &["
     CREATE INDEX spool_pending ON spool (channel, account, lane) WHERE state = 'pending';
     CREATE INDEX spool_failed ON spool (state) WHERE state != 'done';
     CREATE INDEX spool_by_time ON spool (received_at);
+", "
+    -- How far an account has read its platform, as its adapter writes it.
+    CREATE TABLE cursors (
+        channel   TEXT NOT NULL,
+        account   TEXT NOT NULL,
+        position  TEXT NOT NULL,
+        PRIMARY KEY (channel, account)
+    ) WITHOUT ROWID;
 "];
 
 /// The version that this program writes.

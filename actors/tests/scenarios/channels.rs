@@ -92,6 +92,7 @@ impl Channel for Scripted {
             text: raw.into(),
             mentioned: false,
             message_id: raw.into(),
+            quote: None,
         }))
     }
 
