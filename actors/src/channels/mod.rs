@@ -12,7 +12,7 @@
 //! * `keeper` – starts and stops accounts as the configuration says
 //! * `transport` – listens to a platform that does not call by itself; `line` is what it holds
 //! * `ingress` – from the spool to the session; `turn` makes the turn
-//! * `policy` – who may write: one function
+//! * `policy` – who may write: one function; `pairing` – how a stranger is let in
 //! * `sender` – from the outbox to the platform
 //! * `text` – Markdown as plain text with marks, cut into parts
 //! * `status` – how all accounts stand
@@ -23,6 +23,7 @@ pub mod channel;
 mod ingress;
 mod keeper;
 pub mod line;
+pub mod pairing;
 pub mod policy;
 mod sender;
 pub mod status;

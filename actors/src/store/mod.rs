@@ -12,6 +12,7 @@ pub mod devices;
 pub mod journal;
 pub mod open;
 pub mod outbox;
+pub mod pairing;
 mod reader;
 pub mod runs;
 pub mod schema;

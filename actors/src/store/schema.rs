@@ -126,6 +126,19 @@ const STEPS: &[&str] = &["
         position  TEXT NOT NULL,
         PRIMARY KEY (channel, account)
     ) WITHOUT ROWID;
+
+    -- Strangers who have written directly: with a code while they wait, without one when they were let in.
+    CREATE TABLE pairing (
+        channel       TEXT NOT NULL,
+        account       TEXT NOT NULL,
+        sender        TEXT NOT NULL,
+        label         TEXT NOT NULL,
+        target        TEXT NOT NULL,
+        code          TEXT,
+        created_at    INTEGER NOT NULL,
+        last_seen_at  INTEGER NOT NULL,
+        PRIMARY KEY (channel, account, sender)
+    );
 "];
 
 /// The version that this program writes.

@@ -27,6 +27,7 @@ mod logs;
 mod metrics;
 mod models;
 mod outbox;
+mod pairing;
 mod restart;
 mod rows;
 pub mod run_end;
@@ -93,6 +94,7 @@ const FAMILIES: &[&[Method]] = &[
     chat::METHODS,
     agent::METHODS,
     channels::METHODS,
+    pairing::METHODS,
     send::METHODS,
     inbox::METHODS,
     outbox::METHODS,
