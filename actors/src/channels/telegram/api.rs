@@ -59,7 +59,7 @@ impl Token {
 /// Why a call has no result. No text holds the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
-    /// Nothing has left.
+    /// It has not come to Telegram.
     #[error("{0}")]
     Unreachable(String),
     /// It left, and nobody knows what became of it.
@@ -162,8 +162,9 @@ impl Api {
         let answer: Answer<T> = match serde_json::from_slice(body) {
             Ok(answer) => answer,
             Err(_) if (300..500).contains(&status) => {
-                let description = format!("answered with status {status} and no document of the Bot API");
-                return Err(ApiError::Refused { code: status, description, retry_after: None, migrated_to: None });
+                // Somebody on the way has said no; what Telegram says can be read.
+                let what = format!("answered with status {status} and no document of the Bot API");
+                return Err(ApiError::Unreachable(what));
             }
             Err(_) => return lost(format!("answered with status {status} and nothing that can be read")),
         };
@@ -232,6 +233,7 @@ pub mod tests {
             migrated_to: None,
         };
         let lost = |text: &str| ApiError::Lost(text.to_owned());
+        let unreachable = |text: &str| ApiError::Unreachable(text.to_owned());
         for (status, body, expected) in [
             (400, golden!("error.400-chat-not-found"), refused(400, "Bad Request: chat not found")),
             (401, golden!("error.401-token"), refused(401, "Unauthorized")),
@@ -241,7 +243,8 @@ pub mod tests {
             (502, golden!("error.502"), lost("502: Bad Gateway")),
             (502, "<html>502</html>", lost("answered with status 502 and nothing that can be read")),
             (200, "{\"ok\":tr", lost("answered with status 200 and nothing that can be read")),
-            (302, "", refused(302, "answered with status 302 and no document of the Bot API")),
+            (302, "", unreachable("answered with status 302 and no document of the Bot API")),
+            (404, "<html>", unreachable("answered with status 404 and no document of the Bot API")),
         ] {
             assert_eq!(judged(status, body), Err(expected), "{body}");
         }

@@ -124,7 +124,8 @@ pub fn accounts(snapshot: &Snapshot) -> Vec<Account> {
         if problem.is_none() {
             bots.push((bot, id.clone()));
         }
-        let identity = format!("{}@{}", login.token.reveal(), login.root);
+        let limits = (login.request_limit.as_millis(), login.stall.as_millis());
+        let identity = format!("{}@{} {limits:?}", login.token.reveal(), login.root);
         Account { id, problem, identity }
     };
     ids.into_iter().map(of).collect()
@@ -322,11 +323,12 @@ mod tests {
     }
 
     #[test]
-    fn a_new_token_or_another_root_is_another_identity_and_nothing_else_is() {
+    fn what_the_line_is_made_of_is_its_identity_and_nothing_else_is() {
         let identity = |telegram: &Value| accounts(&snapshot_with(telegram, &[])).remove(0).identity;
         let base = identity(&json!({ "botToken": ONE }));
         assert_eq!(identity(&json!({ "botToken": ONE, "allowFrom": ["1"], "textChunkLimit": 5 })), base);
         assert_ne!(identity(&json!({ "botToken": TWO })), base);
+        assert_ne!(identity(&json!({ "botToken": ONE, "timeoutSeconds": 5 })), base);
         assert_ne!(identity(&json!({ "botToken": ONE, "apiRoot": "http://127.0.0.1:1" })), base);
     }
 
@@ -342,7 +344,5 @@ mod tests {
         two["accounts"] = json!({ "a": {}, "b": { "botToken": TWO, "groups": { "-2": {} } } });
         assert!(of(&two, "a").groups.is_none());
         assert!(of(&two, "b").groups.unwrap().contains_key("-2"));
-        let unreadable = access(&snapshot_with(&json!({ "botToken": ONE }), &[]), ONLY);
-        assert_eq!(unreadable.dm_policy, DmPolicy::Pairing);
     }
 }
