@@ -33,7 +33,6 @@ const ABSENT: &[&str] = &[
     "channels resolve",
     "channels capabilities",
     "channels logs",
-    "pairing",
     "devices",
     "message poll",
     "message react",

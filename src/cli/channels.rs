@@ -1,6 +1,7 @@
 //! `openclaw channels`: the chat platforms that the configuration names, and how their accounts stand.
 
 use clap::{Args, Subcommand};
+use openclaw_actors::channels::{telegram, webhook};
 use serde_json::{Value, json};
 
 use super::context::Context;
@@ -12,6 +13,9 @@ use super::text::{age, list, number, string};
 const TIMEOUT_MS: u64 = 10_000;
 /// Same, when the platforms are asked.
 const PROBE_TIMEOUT_MS: u64 = 30_000;
+
+/// The platforms of this release.
+const BUILT: [&str; 2] = [telegram::ID, webhook::ID];
 
 /// Show the chat platforms and their accounts; start and stop one
 #[derive(Debug, Args)]
@@ -127,7 +131,7 @@ fn listed(args: &ListArgs, context: &Context) -> Outcome {
 }
 
 fn rows(id: &str, accounts: &Value) -> Vec<String> {
-    let built = if id == "webhook" { "" } else { " (not in this release)" };
+    let built = if BUILT.contains(&id) { "" } else { " (not in this release)" };
     list(accounts, "").iter().filter_map(Value::as_str).map(|account| format!("- {id} {account}{built}")).collect()
 }
 
@@ -199,8 +203,12 @@ fn bits(account: &Value, now_ms: u64) -> Vec<String> {
     let mut bits = vec![format!("{id}: {}", word("enabled", "enabled", "disabled"))];
     bits.push(word("configured", "configured", "not configured"));
     bits.push(word("running", "running", "stopped"));
+    // Of one that does not listen by itself this says nothing more.
+    let listens = account.get("reconnectAttempts").is_some();
+    bits.extend(listens.then(|| word("connected", "connected", "disconnected")));
     bits.extend([ago("in", "/lastInboundAt"), ago("out", "/lastOutboundAt")].into_iter().flatten());
-    bits.extend([named("mode", "/mode"), named("dm", "/dmPolicy")].into_iter().flatten());
+    let bot = string(account, "/bot/username").map(|name| format!("bot:@{name}"));
+    bits.extend([named("mode", "/mode"), bot, named("dm", "/dmPolicy")].into_iter().flatten());
     bits.extend((!allowed.is_empty()).then(|| format!("allow:{}", allowed.join(","))));
     bits.extend([named("health", "/healthState"), named("error", "/lastError")].into_iter().flatten());
     bits
@@ -239,5 +247,11 @@ mod tests {
             "- Webhook shop: enabled, configured, running, in:2m, mode:webhook, dm:open, allow:*, health:healthy";
         assert_eq!(lines(&answer, None, 120_000), [expected]);
         assert_eq!(lines(&answer, Some("telegram"), 0), ["- no configured chat channels"]);
+        let account = json!({ "accountId": "a", "enabled": true, "configured": true, "running": true, "connected": false,
+                              "reconnectAttempts": 0, "mode": "polling", "bot": { "username": "x_bot" }, "dmPolicy": "pairing",
+                              "healthState": "disconnected", "lastError": "getMe returned 401" });
+        let expected = "a: enabled, configured, running, disconnected, mode:polling, bot:@x_bot, dm:pairing, \
+                        health:disconnected, error:getMe returned 401";
+        assert_eq!(bits(&account, 0).join(", "), expected);
     }
 }

@@ -23,6 +23,7 @@ mod metrics;
 mod models;
 mod outbox;
 mod output;
+mod pairing;
 mod rows;
 mod rpc;
 mod scopes;
@@ -120,6 +121,7 @@ pub enum Command {
     Outbox(outbox::OutboxArgs),
     Spool(spool::SpoolArgs),
     Channels(channels::ChannelsArgs),
+    Pairing(pairing::PairingArgs),
     Message(message::MessageArgs),
     System(system::SystemArgs),
     Metrics(metrics::MetricsArgs),
@@ -169,6 +171,7 @@ fn dispatch(command: Command, context: &Context, hooks: &Hooks) -> Outcome {
         Command::Outbox(args) => outbox::run(&args, context),
         Command::Spool(args) => spool::run(&args, context),
         Command::Channels(args) => channels::run(&args, context),
+        Command::Pairing(args) => pairing::run(&args, context),
         Command::Message(args) => message::run(&args, context),
         Command::System(args) => system::run(&args, context),
         Command::Metrics(args) => metrics::run(&args, context),
@@ -195,6 +198,7 @@ impl Command {
             Self::Outbox(args) => args.json(),
             Self::Spool(args) => args.json(),
             Self::Channels(args) => args.json(),
+            Self::Pairing(args) => args.json(),
             Self::Message(args) => args.json(),
             Self::System(args) => args.json(),
             Self::Metrics(args) => args.rpc.json,

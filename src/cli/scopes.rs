@@ -96,6 +96,7 @@ pub fn needed(method: &str, params: &Value) -> Vec<Scope> {
     }
     match method {
         _ if method.starts_with("device.pair.") || method.starts_with("device.token.") => vec![Scope::Pairing],
+        _ if method.starts_with("channels.pairing.") => vec![Scope::Pairing],
         _ if method.starts_with("node.pair.") => vec![Scope::Pairing, Scope::Read],
         _ if method.starts_with("exec.approval.") || method.starts_with("plugin.approval.") => vec![Scope::Approvals],
         _ => vec![Scope::Admin],

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fake_provider::FakeProvider;
+use crate::fake_telegram::FakeTelegram;
 use crate::front_end::{FrontEnd, direct};
 use crate::harness::scorecard::Score;
 use crate::harness::turn::{end_of, rest, say, send};
@@ -63,6 +64,7 @@ const ROWS: &[Row] = &[
     Row { untouched: &["channels/accounts", "channels/keeper"], ..row("account", ACCOUNT_PATH) },
     Row { untouched: &["channels/accounts", INGRESS_PATH], ..row("sender", SENDER_PATH) },
     Row { untouched: &["channels/accounts", SENDER_PATH], ..row("ingress", INGRESS_PATH) },
+    Row { untouched: &["channels/accounts", INGRESS_PATH, TELEGRAM_PATH], ..row("transport", TRANSPORT_PATH) },
     Row { untouched: &["agents/sessions", "channels"], sockets_stay: false, ..row("automation", "automation") },
     Row { untouched: &["agents/sessions", "front/connections"], ..row("heartbeat", "automation/heartbeat") },
     Row { sockets_stay: false, untouched: &["agents/sessions", OTHER_PATH], ..row("front", "front") },
@@ -80,6 +82,8 @@ const OTHER_PATH: &str = "agents/sessions/agent:main:other";
 const ACCOUNT_PATH: &str = "channels/accounts/webhook:front";
 const SENDER_PATH: &str = "channels/accounts/webhook:front/sender";
 const INGRESS_PATH: &str = "channels/accounts/webhook:front/ingress";
+const TELEGRAM_PATH: &str = "channels/accounts/telegram:default/ingress";
+const TRANSPORT_PATH: &str = "channels/accounts/telegram:default/transport";
 
 fn start() -> World {
     start_with(|config| config)
@@ -115,8 +119,8 @@ fn at<'a>(root: &'a Value, path: &str) -> Option<&'a Value> {
 /// The tree with a session, a run and a connection in it.
 #[tokio::test]
 async fn every_kind_of_actor_has_a_row() {
-    let front = FrontEnd::start();
-    let world = start_with(|config| front.configure(config));
+    let (front, telegram) = (FrontEnd::start(), FakeTelegram::start());
+    let world = start_with(|config| telegram.configure(front.configure(config)));
     let mut client = world.client().await;
     send(&mut client, "main", "[[script:endless]] busy").await;
     let kinds = eventually("a run", SOON, async || {
@@ -133,8 +137,8 @@ async fn every_kind_of_actor_has_a_row() {
 
 async fn hit(row: &Row, fault: &str) {
     let what = format!("{} {fault}", row.kind);
-    let front = FrontEnd::start();
-    let world = start_with(|config| front.configure(config));
+    let (front, telegram) = (FrontEnd::start(), FakeTelegram::start());
+    let world = start_with(|config| telegram.configure(front.configure(config)));
     let mut beside = world.client().await;
     let slow = send(&mut beside, OTHER, "[[script:slow]] beside").await;
     let mut client = world.client().await;
@@ -200,6 +204,8 @@ async fn hit(row: &Row, fault: &str) {
     let taken = front.say(&world.gateway.http(""), "m1", &direct("ada"), "ada", "/think high").await;
     assert_eq!(taken.map(|(status, _)| status), Some(200), "{what}");
     assert_eq!(front.wait_for(1).await, ["ada: Thinking level set to high."], "{what}");
+    telegram.say(1001, "/think high");
+    assert_eq!(telegram.wait_for(1).await, ["1001: Thinking level set to high."], "{what}");
     assert!(world.gateway.is_healthy(), "{what}");
 }
 

@@ -12,6 +12,8 @@
 #[allow(dead_code, reason = "shared with the bench and the program of that name")]
 #[path = "../fake_provider/mod.rs"]
 mod fake_provider;
+#[path = "../fake_telegram/mod.rs"]
+mod fake_telegram;
 #[path = "../front_end/mod.rs"]
 mod front_end;
 #[allow(dead_code, reason = "shared with the bench")]
@@ -28,6 +30,8 @@ mod crash_delivery;
 #[cfg(feature = "fault-injection")]
 mod crash_matrix;
 mod crash_random;
+#[cfg(feature = "fault-injection")]
+mod crash_telegram;
 mod golden;
 mod handshake;
 mod heartbeat;
@@ -45,6 +49,7 @@ mod restart;
 mod rpc;
 mod shutdown;
 mod start;
+mod telegram;
 mod the_fake_provider;
 mod tools;
 mod webhook;

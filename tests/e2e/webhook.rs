@@ -295,7 +295,7 @@ async fn an_operator_can_say_something_and_is_told_when_it_has_arrived() {
     assert!(refused.code == Some(1) && refused.stderr.contains("not delivered (failed)"), "{}", refused.stderr);
     for (change, expected) in [
         (json!({ "channel": "webchat" }), "unsupported channel: webchat (internal-only)"),
-        (json!({ "channel": "telegram" }), "unsupported channel: telegram"),
+        (json!({ "channel": "discord" }), "unsupported channel: discord"),
         (json!({ "message": " " }), "text or media is required"),
         (json!({ "mediaUrl": "https://example.com/a.png" }), "media cannot be sent in this release"),
         (json!({ "to": "channel:x" }), "is no chat of a webhook"),
@@ -356,7 +356,7 @@ async fn status_says_how_each_account_stands_and_an_operator_can_stop_one() {
     assert_eq!(front.wait_for(2).await[1], "ada: Thinking level set to low.");
     let refused = gateway.cli(&["channels", "start", "webhook", "--account", "off"]);
     assert!(refused.stderr.contains("cannot run: disabled"), "{}", refused.stderr);
-    assert!(gateway.cli(&["channels", "start", "telegram"]).stderr.contains("unknown channel: telegram"));
+    assert!(gateway.cli(&["channels", "start", "discord"]).stderr.contains("unknown channel: discord"));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! One account of a chat platform: a supervisor of what takes in and what sends, so that neither takes the other along,
+//! One account of a chat platform: a supervisor of what listens, what takes in and what sends, so that none takes the others along,
 //! and no account another one.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::channel::Channel;
-use super::{ingress, sender};
+use super::{ingress, sender, transport};
 use crate::config::handle::Snapshot;
 use crate::run::context::Context;
 use crate::supervision::group::{BelowFn, SpawnFn};
@@ -27,7 +27,7 @@ const ACCOUNTS_MAX: usize = 1024;
 /// Its children are given up one by one; only a supervisor that cannot start them fails.
 const INTENSITY: Intensity = Intensity::new(3, Duration::from_secs(60));
 
-/// The problem of an account that the configuration switches off.
+/// The problem of an account that the configuration switches off; why may stand behind it.
 pub const DISABLED: &str = "disabled";
 
 /// Which account: `channel:account`.
@@ -50,11 +50,11 @@ impl AccountKey {
 
 impl Account {
     pub fn is_enabled(&self) -> bool {
-        self.problem.as_deref() != Some(DISABLED)
+        !self.problem.as_deref().is_some_and(|problem| problem.starts_with(DISABLED))
     }
 
     pub fn is_configured(&self) -> bool {
-        self.problem.as_deref().is_none_or(|problem| problem == DISABLED)
+        self.problem.is_none() || !self.is_enabled()
     }
 }
 
@@ -68,7 +68,7 @@ impl fmt::Display for AccountKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     pub id: String,
-    /// Why it does not run: [`DISABLED`], or what is wrong with its keys.
+    /// Why it does not run: it begins with [`DISABLED`], or says what is wrong with its keys.
     pub problem: Option<String>,
     /// Changes when the account has to connect anew. Never shown: it may hold a secret.
     pub identity: String,
@@ -143,11 +143,14 @@ fn supervisor(of: &AccountArgs, observer: Observer) -> SupervisorArgs {
         channels.ingresses.entry(of.key.clone()).or_insert_with(|| Address::new("ingress", 1)).clone();
     let sender_address = channels.senders.entry(of.key.clone()).or_insert_with(|| Address::new("sender", 1)).clone();
     let permanent = |kind| ChildSpec::new(kind, Restart::Permanent);
-    let children = vec![
-        // What is to be said can be said as soon as there is something to say.
+    // What is to be said can be said, and what is heard taken up, as soon as there is something.
+    let mut children = vec![
         sender::child(of.clone(), sender_address, permanent("sender")),
         ingress::child(of.clone(), ingress_address, permanent("ingress")),
     ];
+    if let Some(transport) = of.adapter.transport() {
+        children.push(transport::child(of.clone(), transport, permanent("transport")));
+    }
     let path = join(PATH, &of.key.to_string());
     SupervisorArgs { path, strategy: Strategy::OneForOne, intensity: INTENSITY, children, observer }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::account::Account;
+use super::line::{End, Line};
 use super::policy::{Access, Chat};
 use crate::config::handle::Snapshot;
 use crate::delivery::machine::Attempt;
@@ -21,6 +22,10 @@ pub trait Channel: Send + Sync + 'static {
     fn accounts(&self, snapshot: &Snapshot) -> Vec<Account>;
     /// Who may write to this account.
     fn access(&self, snapshot: &Snapshot, account: &str) -> Access;
+    /// What listens to a platform that does not call by itself.
+    fn transport(&self) -> Option<Arc<dyn Transport>> {
+        None
+    }
     /// What an event, as it came, says. `None`: nothing for us. The error is for the log; it must not hold a secret.
     fn normalize(&self, raw: &str) -> Result<Option<Inbound>, String>;
     /// A chat as an operator names it, as `Route` has it. The error is for people.
@@ -33,6 +38,12 @@ pub trait Channel: Send + Sync + 'static {
     fn repeatable(&self) -> bool;
     /// Sends one part. Dropped at its deadline, it counts as unclear.
     fn send(&self, snapshot: Arc<Snapshot>, part: OutboxRow) -> BoxFuture<'static, Attempt>;
+}
+
+/// The receiving side of an adapter. It knows nothing of who may write, and takes up no line again that it has given back.
+pub trait Transport: Send + Sync {
+    /// Listens until it cannot go on. Dropped, it leaves nothing behind but what is kept.
+    fn listen(&self, line: Line) -> BoxFuture<'static, End>;
 }
 
 /// What people call a platform, and the symbol that clients show for it.
@@ -56,6 +67,16 @@ pub struct Inbound {
     pub mentioned: bool,
     /// The platform's id of the message.
     pub message_id: String,
+    /// What it answers.
+    pub quote: Option<Quote>,
+}
+
+/// A message that another one answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quote {
+    pub sender: Sender,
+    pub message_id: String,
+    pub text: String,
 }
 
 /// Characters of a name that are shown.

@@ -5,13 +5,15 @@
 //! under the same run id: what the last try got done, a turn or a command, has a row of that id and is not done again.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::account::AccountArgs;
 use super::channel::Inbound;
-use super::policy::{self, Chat, Verdict};
+use super::pairing::{self, Asked};
+use super::policy::{self, Chat, DmPolicy, Verdict};
 use super::turn;
 use crate::run::context::default_agent;
 use crate::run::message::Turn;
@@ -19,7 +21,7 @@ use crate::run::stream::now_ms;
 use crate::session::submit::{self, SubmitError, Submitted};
 use crate::session::{Admission, SessionError, SessionKey, reply, step};
 use crate::store::spool::{self, EventState, SpoolRow};
-use crate::store::{StoreError, runs};
+use crate::store::{self, StoreError, runs};
 use crate::supervision::task::{self, Task, TaskEnd, Timer};
 use crate::supervision::{Address, Child, ChildSpec, Mail};
 
@@ -208,10 +210,11 @@ async fn decide(args: &AccountArgs, row: &SpoolRow, tries: u32) -> Result<(Event
     };
     let snapshot = args.context.config.load();
     let access = args.adapter.access(&snapshot, &args.key.account);
-    let by_name = match policy::decide(&access, &inbound.chat, &inbound.sender.id, inbound.mentioned, &[]) {
+    let paired = paired(args, &access, &inbound).await?;
+    let by_name = match policy::decide(&access, &inbound.chat, &inbound.sender.id, inbound.mentioned, &paired) {
         Verdict::Allow { by_name, .. } => by_name,
         Verdict::Block { reason } => return done(&refused(args, &inbound, &access, reason)),
-        Verdict::Pair => return done(&refused(args, &inbound, &access, "dm_policy_pairing_required")),
+        Verdict::Pair => return pair(args, row, &inbound, &access).await,
         Verdict::NotMentioned => {
             tracing::info!(event = "unmentioned", "{}: drop group message (mention required)", args.key.channel);
             return done("mention required");
@@ -221,6 +224,41 @@ async fn decide(args: &AccountArgs, row: &SpoolRow, tries: u32) -> Result<(Event
         return done("empty");
     }
     hand_over(args, row, &inbound, by_name, tries).await
+}
+
+/// Senders whom an operator has let in. Groups are not theirs.
+async fn paired(args: &AccountArgs, access: &policy::Access, inbound: &Inbound) -> Result<Vec<String>, String> {
+    if access.dm_policy != DmPolicy::Pairing || inbound.chat != Chat::Direct {
+        return Ok(Vec::new());
+    }
+    let key = args.key.clone();
+    let read = move |db: &_| store::pairing::approved(db, &key.channel, &key.account);
+    args.context.store.read(read).await.map_err(|error| error.to_string())
+}
+
+/// What a stranger says is not kept: he is told once how to be let in.
+async fn pair(
+    args: &AccountArgs,
+    row: &SpoolRow,
+    inbound: &Inbound,
+    access: &policy::Access,
+) -> Result<(EventState, String), String> {
+    let (context, key, stranger) = (Arc::clone(&args.context), args.key.clone(), inbound.clone());
+    let (snapshot, source) = (context.config.load(), turn::run_id(&args.key, &row.event_key));
+    let write = move |db: &rusqlite::Connection| {
+        pairing::ask(db, (&context.channels, &snapshot), (&key, &source), &stranger, now_ms(), rand::random)
+    };
+    let asked = args.context.store.write(write).await.map_err(|error| error.to_string())?;
+    let (channel, sender) = (&args.key.channel, &inbound.sender.id);
+    match &asked {
+        Asked::Told(rows) => {
+            tracing::info!(event = "pairing", "{channel} pairing request sender={sender} account={}", args.key.account);
+            args.context.channels.message_stored(rows);
+        }
+        Asked::Again => tracing::debug!("{channel} pairing request sender={sender}: seen again"),
+        Asked::Full => tracing::info!(event = "pairing", "{channel} pairing request sender={sender}: too many wait"),
+    }
+    Ok((EventState::Done, refused(args, inbound, access, "dm_policy_pairing_required")))
 }
 
 /// One line for each refusal, with the words that operators search for.

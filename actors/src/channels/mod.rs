@@ -2,25 +2,34 @@
 //!
 //! parent: root · children: the accounts' group and the keeper, which says what accounts there are · restart: permanent
 //!
-//! Each configured account is a supervisor of its own, so one that keeps failing stays alone: `ingress` takes up what the
-//! platform sent, `sender` says what is in the outbox. An adapter (a folder here) only knows its platform: what an event
+//! Each configured account is a supervisor of its own, so one that keeps failing stays alone: `transport` listens where the
+//! platform does not call, `ingress` takes up what was heard, `sender` says what is in the outbox. An adapter (a folder here) only knows its platform: what an event
 //! means, how a text is cut, how one part is sent. Everything else is here once.
 //!
+//! * `access` – the keys that say who may write
 //! * `channel` – what an adapter is, and what it gives and gets
 //! * `account` – the supervisor of one account; where it is configured
 //! * `keeper` – starts and stops accounts as the configuration says
+//! * `transport` – listens to a platform that does not call by itself; `line` is what it holds
 //! * `ingress` – from the spool to the session; `turn` makes the turn
-//! * `policy` – who may write: one function
+//! * `policy` – who may write: one function; `pairing` – how a stranger is let in
 //! * `sender` – from the outbox to the platform
+//! * `text` – Markdown as plain text with marks, cut into parts
 //! * `status` – how all accounts stand
 
+pub mod access;
 pub mod account;
 pub mod channel;
 mod ingress;
 mod keeper;
+pub mod line;
+pub mod pairing;
 pub mod policy;
 mod sender;
 pub mod status;
+pub mod telegram;
+mod text;
+mod transport;
 mod turn;
 pub mod webhook;
 
@@ -33,6 +42,7 @@ use tokio::sync::broadcast;
 pub use account::AccountKey;
 pub use channel::Channel;
 pub use keeper::child as keeper_child;
+use line::Facts;
 
 use crate::config::handle::Snapshot;
 use crate::delivery::{self, Message};
@@ -55,6 +65,8 @@ pub struct Channels {
     ingresses: Arc<DashMap<AccountKey, Address<IngressMsg>>>,
     /// What each account was started with; of one that ended, what it was started with last.
     identities: Arc<DashMap<AccountKey, String>>,
+    /// How the lines of those stand that listen by themselves.
+    lines: Arc<DashMap<AccountKey, Facts>>,
     settled: broadcast::Sender<String>,
 }
 
@@ -69,7 +81,7 @@ impl fmt::Debug for Channels {
 
 impl Default for Channels {
     fn default() -> Self {
-        Self::new(vec![Arc::new(webhook::Webhook::default())])
+        Self::new(vec![Arc::new(webhook::Webhook::default()), Arc::new(telegram::Telegram::default())])
     }
 }
 
@@ -82,6 +94,7 @@ impl Channels {
             senders: Arc::default(),
             ingresses: Arc::default(),
             identities: Arc::default(),
+            lines: Arc::default(),
             settled: broadcast::Sender::new(NEWS),
         }
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::access::maybe_ids;
 use crate::run::message::Authority;
 
 /// `dmPolicy`
@@ -45,6 +46,7 @@ pub enum GroupPolicy {
 pub struct GroupEntry {
     pub enabled: Option<bool>,
     pub group_policy: Option<GroupPolicy>,
+    #[serde(deserialize_with = "maybe_ids")]
     pub allow_from: Option<Vec<String>>,
     pub require_mention: Option<bool>,
 }

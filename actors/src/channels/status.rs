@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::account::{Account, AccountKey};
+use super::line::Facts;
 use super::{Channel, Channels};
 use crate::config::handle::Snapshot;
 use crate::store::{Store, StoreError, outbox, spool};
@@ -23,33 +24,45 @@ pub struct AccountStatus {
     pub dm_policy: &'static str,
     pub allow_from: Vec<String>,
     pub mode: &'static str,
+    /// Of one that listens by itself and has been started.
+    pub line: Option<Facts>,
 }
 
 impl AccountStatus {
-    /// `healthy`, `not-running`, or nothing for one that is not to run.
+    /// `healthy`, `disconnected`, `gave-up`, `not-running`, or nothing for one that is not to run.
     fn health(&self) -> Option<&'static str> {
         match (&self.account.problem, self.running) {
             (Some(_), _) => None,
-            (None, true) => Some("healthy"),
+            (None, true) => Some(self.line.as_ref().map_or("healthy", Facts::health)),
             (None, false) => Some("not-running"),
         }
+    }
+
+    /// Whoever does not listen by itself is connected while it runs.
+    fn is_connected(&self) -> bool {
+        self.running && self.line.as_ref().is_none_or(|line| line.connected)
     }
 
     fn last_error(&self) -> Option<&str> {
         match &self.account.problem {
             Some(problem) => Some(problem),
             None if self.stopped => Some("stopped by an operator"),
-            None => None,
+            None => self.line.as_ref().and_then(|line| line.last_error.as_deref()),
         }
     }
 
     fn to_json(&self) -> Value {
-        json!({
+        let mut json = json!({
             "accountId": self.account.id, "enabled": self.account.is_enabled(), "configured": self.account.is_configured(),
-            "running": self.running, "connected": self.running, "lastError": self.last_error(),
+            "running": self.running, "connected": self.is_connected(), "lastError": self.last_error(),
             "lastInboundAt": self.last_inbound_at, "lastOutboundAt": self.last_outbound_at, "mode": self.mode,
             "dmPolicy": self.dm_policy, "allowFrom": self.allow_from, "healthState": self.health(),
-        })
+        });
+        if let (Some(json), Some(Value::Object(line))) = (json.as_object_mut(), self.line.as_ref().map(Facts::to_json))
+        {
+            json.extend(line);
+        }
+        json
     }
 }
 
@@ -87,6 +100,7 @@ impl Channels {
                     dm_policy: access.dm_policy.as_str(),
                     allow_from: access.allow_from,
                     mode: adapter.mode(snapshot, &account.id),
+                    line: self.lines.get(&key).map(|line| line.clone()).filter(|_| account.problem.is_none()),
                     account,
                 });
             }
@@ -127,7 +141,7 @@ fn summary(accounts: &[AccountStatus]) -> Value {
     let any = |is: fn(&AccountStatus) -> bool| accounts.iter().any(is);
     json!({
         "enabled": any(|status| status.account.is_enabled()), "configured": any(|status| status.account.is_configured()),
-        "running": any(|status| status.running), "connected": any(|status| status.running),
+        "running": any(|status| status.running), "connected": any(AccountStatus::is_connected),
         "lastError": accounts.iter().find_map(AccountStatus::last_error), "mode": accounts.first().map(|first| first.mode),
     })
 }

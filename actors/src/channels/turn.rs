@@ -9,6 +9,9 @@ use crate::run::context::key_rules;
 use crate::run::message::{Authority, Turn, TurnKind};
 use crate::session::{AgentId, SessionKey, stop_phrase};
 
+/// Characters of a quoted message that the agent is shown.
+const QUOTE_MAX: usize = 2000;
+
 /// The id of the turn that follows from an event: the same event is the same turn.
 pub fn run_id(account: &AccountKey, event_key: &str) -> String {
     format!("{account}:{event_key}")
@@ -19,7 +22,7 @@ pub fn run_id(account: &AccountKey, event_key: &str) -> String {
 pub fn session_key(account: &AccountKey, inbound: &Inbound, agent: &AgentId, settings: &Settings) -> SessionKey {
     let (channel, peer) = (account.channel.as_str(), inbound.sender.id.as_str());
     match (&inbound.chat, settings.session.dm_scope) {
-        (Chat::Group { id }, _) => SessionKey::of_group(agent, channel, id),
+        (Chat::Group { id }, _) => SessionKey::of_group(agent, channel, id, inbound.thread.as_deref()),
         (Chat::Direct, DmScope::Main) => key_rules(settings).main_key_of(agent),
         (Chat::Direct, DmScope::PerPeer) => SessionKey::of_peer(agent, &[], peer),
         (Chat::Direct, DmScope::PerChannelPeer) => SessionKey::of_peer(agent, &[channel], peer),
@@ -37,11 +40,13 @@ pub fn authority(inbound: &Inbound, by_name: bool, settings: &Settings) -> Autho
 }
 
 pub fn turn(account: &AccountKey, event_key: &str, inbound: &Inbound, authority: Authority, now: i64) -> Turn {
+    // Commands are read as they are; of somebody who is not obeyed they are words.
+    let is_command = authority > Authority::Untrusted && is_command(&inbound.text);
     let text = match inbound.chat {
-        Chat::Direct => inbound.text.clone(),
-        // In a group the agent must know who speaks; commands are read without it.
-        Chat::Group { .. } if authority > Authority::Untrusted && is_command(&inbound.text) => inbound.text.clone(),
-        Chat::Group { .. } => format!("{}: {}", inbound.sender.label(), inbound.text),
+        _ if is_command => inbound.text.clone(),
+        Chat::Direct => with_quote(inbound, &inbound.text),
+        // In a group the agent must know who speaks.
+        Chat::Group { .. } => with_quote(inbound, &format!("{}: {}", inbound.sender.label(), inbound.text)),
     };
     Turn {
         run_id: run_id(account, event_key),
@@ -69,13 +74,20 @@ pub fn turn(account: &AccountKey, event_key: &str, inbound: &Inbound, authority:
     }
 }
 
+/// The agent is told what a message answers: it may not have been there.
+fn with_quote(inbound: &Inbound, text: &str) -> String {
+    let Some(quote) = &inbound.quote else { return text.to_owned() };
+    let said: String = quote.text.chars().take(QUOTE_MAX).collect();
+    format!("{text}\n\n[Replying to {} id:{}]\n{said}\n[/Replying]", quote.sender.label(), quote.message_id)
+}
+
 fn is_command(text: &str) -> bool {
     text.trim_start().starts_with('/') || stop_phrase::is_stop(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::channel::Sender;
+    use super::super::channel::{Quote, Sender};
     use super::*;
 
     fn inbound(chat: Chat, text: &str) -> Inbound {
@@ -87,6 +99,7 @@ mod tests {
             text: text.into(),
             mentioned: true,
             message_id: "m1".into(),
+            quote: None,
         }
     }
 
@@ -121,6 +134,23 @@ mod tests {
         let command = inbound(Chat::Group { id: "g".into() }, "/x");
         assert_eq!(turn(&account, "e1", &command, Authority::Untrusted, 5).text, "Ada: /x");
         assert_eq!(turn(&account, "e1", &command, Authority::Sender, 5).text, "/x");
+        let topic = Inbound { thread: Some("42".into()), ..inbound(Chat::Group { id: "-100".into() }, "hi") };
+        assert_eq!(key(&topic, &settings), "agent:main:webhook:group:-100:topic:42");
         assert_eq!(said.route.unwrap().reply_to.as_deref(), Some("m1"));
+    }
+
+    #[test]
+    fn what_a_message_answers_stands_below_it_and_in_no_command() {
+        let account = AccountKey::new("webhook", "front");
+        let sender = Sender { id: "u2".into(), name: Some("Bob: x".into()) };
+        let quote = Some(Quote { sender, message_id: "m0".into(), text: "disk is fine".into() });
+        let text = |text: &str, authority| {
+            let inbound = Inbound { quote: quote.clone(), ..inbound(Chat::Direct, text) };
+            turn(&account, "e1", &inbound, authority, 5).text
+        };
+        let expected = "and memory?\n\n[Replying to Bob  x id:m0]\ndisk is fine\n[/Replying]";
+        assert_eq!(text("and memory?", Authority::Sender), expected);
+        assert_eq!(text("stop", Authority::Sender), "stop");
+        assert!(text("/new", Authority::Untrusted).contains("[Replying to"));
     }
 }

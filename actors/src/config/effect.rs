@@ -170,6 +170,45 @@ const IN_SOURCE: &[&str] = &[
     "agents.list[].heartbeat.timeoutSeconds",
     "channels.defaults.heartbeat",
     "channels.webhook",
+    "channels.defaults.groupPolicy",
+    "channels.telegram.enabled",
+    "channels.telegram.name",
+    "channels.telegram.dmPolicy",
+    "channels.telegram.botToken",
+    "channels.telegram.tokenFile",
+    "channels.telegram.replyToMode",
+    "channels.telegram.groups.*.requireMention",
+    "channels.telegram.groups.*.groupPolicy",
+    "channels.telegram.groups.*.enabled",
+    "channels.telegram.groups.*.allowFrom",
+    "channels.telegram.allowFrom",
+    "channels.telegram.groupAllowFrom",
+    "channels.telegram.groupPolicy",
+    "channels.telegram.textChunkLimit",
+    "channels.telegram.streaming.chunkMode",
+    "channels.telegram.timeoutSeconds",
+    "channels.telegram.pollingStallThresholdMs",
+    "channels.telegram.linkPreview",
+    "channels.telegram.apiRoot",
+    "channels.telegram.accounts.*.enabled",
+    "channels.telegram.accounts.*.name",
+    "channels.telegram.accounts.*.dmPolicy",
+    "channels.telegram.accounts.*.botToken",
+    "channels.telegram.accounts.*.tokenFile",
+    "channels.telegram.accounts.*.replyToMode",
+    "channels.telegram.accounts.*.groups.*.requireMention",
+    "channels.telegram.accounts.*.groups.*.groupPolicy",
+    "channels.telegram.accounts.*.groups.*.enabled",
+    "channels.telegram.accounts.*.groups.*.allowFrom",
+    "channels.telegram.accounts.*.allowFrom",
+    "channels.telegram.accounts.*.groupAllowFrom",
+    "channels.telegram.accounts.*.groupPolicy",
+    "channels.telegram.accounts.*.textChunkLimit",
+    "channels.telegram.accounts.*.streaming.chunkMode",
+    "channels.telegram.accounts.*.timeoutSeconds",
+    "channels.telegram.accounts.*.pollingStallThresholdMs",
+    "channels.telegram.accounts.*.linkPreview",
+    "channels.telegram.accounts.*.apiRoot",
 ];
 
 /// Keys whose rules are enforced although the feature is absent, or that are notes of somebody else already.
@@ -223,9 +262,10 @@ mod tests {
 
     #[test]
     fn the_outermost_key_without_effect_is_named_once() {
+        check(json!({ "channels": { "signal": { "account": "x" } }, "gateway": { "port": 1 } }), &["channels.signal"]);
         check(
-            json!({ "channels": { "telegram": { "botToken": "x" } }, "gateway": { "port": 1 } }),
-            &["channels.telegram"],
+            json!({ "channels": { "telegram": { "botToken": "x", "mediaMaxMb": 5, "groups": { "-1": { "topics": {} } } } } }),
+            &["channels.telegram.mediaMaxMb", "channels.telegram.groups.-1.topics"],
         );
         check(
             json!({ "gateway": { "auth": { "allowTailscale": true, "token": "x" } } }),

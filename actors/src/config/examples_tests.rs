@@ -11,11 +11,12 @@ use super::settings::GatewayMode;
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config-examples");
 
 /// What the examples take from the environment.
-const VARIABLES: [(&str, &str); 4] = [
+const VARIABLES: [(&str, &str); 5] = [
     ("OPENCLAW_GATEWAY_TOKEN", "t"),
     ("OPENCLAW_GATEWAY_PASSWORD", "p"),
     ("INHOUSE_API_KEY", "k"),
     ("SHOP_SECRET", "s"),
+    ("TELEGRAM_BOT_TOKEN", "7000000001:AAE-token"),
 ];
 
 /// Files of one situation each: those of the folder, and of each folder in it. Deeper ones are parts. A gateway that

@@ -177,9 +177,10 @@ impl SessionKey {
         Self(format!("agent:{agent}:dashboard:{id}"))
     }
 
-    /// The conversation of a group or room of a chat platform.
-    pub fn of_group(agent: &AgentId, channel: &str, group: &str) -> Self {
-        Self(format!("agent:{agent}:{channel}:group:{}", segment(group)))
+    /// The conversation of a group or room of a chat platform, or of one topic in it.
+    pub fn of_group(agent: &AgentId, channel: &str, group: &str, topic: Option<&str>) -> Self {
+        let topic = topic.map(|topic| format!(":topic:{}", segment(topic))).unwrap_or_default();
+        Self(format!("agent:{agent}:{channel}:group:{}{topic}", segment(group)))
     }
 
     /// The conversation with one person of a chat platform; which of them are one, `within` says.

@@ -7,11 +7,13 @@
 //! that was answered before they were asked.
 
 mod actor;
+pub mod cursors;
 pub mod devices;
 pub mod heartbeats;
 pub mod journal;
 pub mod open;
 pub mod outbox;
+pub mod pairing;
 mod reader;
 pub mod runs;
 pub mod schema;

@@ -118,8 +118,7 @@ const STEPS: &[&str] = &["
     CREATE INDEX spool_pending ON spool (channel, account, lane) WHERE state = 'pending';
     CREATE INDEX spool_failed ON spool (state) WHERE state != 'done';
     CREATE INDEX spool_by_time ON spool (received_at);
-",
-"
+", "
     -- What is to be told to a conversation with its next turn.
     CREATE TABLE system_events (
         id           INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -139,6 +138,27 @@ const STEPS: &[&str] = &["
         alert        TEXT,
         alert_at     INTEGER
     ) WITHOUT ROWID;
+", "
+    -- How far an account has read its platform, as its adapter writes it.
+    CREATE TABLE cursors (
+        channel   TEXT NOT NULL,
+        account   TEXT NOT NULL,
+        position  TEXT NOT NULL,
+        PRIMARY KEY (channel, account)
+    ) WITHOUT ROWID;
+
+    -- Strangers who have written directly: with a code while they wait, without one when they were let in.
+    CREATE TABLE pairing (
+        channel       TEXT NOT NULL,
+        account       TEXT NOT NULL,
+        sender        TEXT NOT NULL,
+        label         TEXT NOT NULL,
+        target        TEXT NOT NULL,
+        code          TEXT,
+        created_at    INTEGER NOT NULL,
+        last_seen_at  INTEGER NOT NULL,
+        PRIMARY KEY (channel, account, sender)
+    );
 "];
 
 /// The version that this program writes.

@@ -15,7 +15,7 @@
 //! │   ├─ sessions     group            session (transient) → run (temporary) → the turn's task
 //! │   └─ recovery     permanent        starts the sessions that have work from before, whenever the sessions start
 //! ├─ channels         rest for one
-//! │   ├─ accounts     group            account (one for one): sender, ingress (permanent)
+//! │   ├─ accounts     group            account (one for one): sender, ingress, transport (permanent)
 //! │   └─ keeper       permanent        has those accounts running that the configuration wants
 //! ├─ automation       one for one
 //! │   └─ heartbeat    permanent        wakes agents: the clock, events, people

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use openclaw_actors::channels::account::{Account, DISABLED};
-use openclaw_actors::channels::channel::{About, Inbound, Sender};
+use openclaw_actors::channels::channel::{About, Inbound, Sender, Transport};
 use openclaw_actors::channels::policy::{Access, Chat, DmPolicy, GroupPolicy};
 use openclaw_actors::channels::{AccountKey, Channel, Channels};
 use openclaw_actors::config::handle::Snapshot;
@@ -23,13 +23,15 @@ use crate::world::{World, eventually};
 
 /// Sends what it is given, as its text says: `panic`, `hang`, `refuse`. Nobody can tell whether it has a message already.
 #[derive(Clone, Default)]
-struct Scripted {
+pub struct Scripted {
     sent: Arc<Mutex<Vec<String>>>,
     tries: Arc<Mutex<HashMap<String, u32>>>,
     /// The identity of its one account; absent when that is switched off.
     identity: Arc<Mutex<Option<String>>>,
     /// How often somebody asked for its accounts.
     asked: Arc<AtomicU32>,
+    /// What listens for it.
+    transport: Option<Arc<dyn Transport>>,
 }
 
 impl Scripted {
@@ -92,7 +94,12 @@ impl Channel for Scripted {
             text: raw.into(),
             mentioned: false,
             message_id: raw.into(),
+            quote: None,
         }))
+    }
+
+    fn transport(&self) -> Option<Arc<dyn Transport>> {
+        self.transport.clone()
     }
 
     fn target(&self, to: &str) -> Result<String, String> {
@@ -129,7 +136,13 @@ impl Channel for Scripted {
 }
 
 async fn world() -> (World, Scripted) {
-    let adapter = Scripted { identity: Arc::new(Mutex::new(Some("token".into()))), ..Scripted::default() };
+    world_with(None).await
+}
+
+/// The same with something that listens.
+pub async fn world_with(transport: Option<Arc<dyn Transport>>) -> (World, Scripted) {
+    let identity = Arc::new(Mutex::new(Some("token".into())));
+    let adapter = Scripted { identity, transport, ..Scripted::default() };
     let world = World::start_with_channels(Channels::new(vec![Arc::new(adapter.clone())])).await;
     let account = AccountKey::new("telegram", "default");
     eventually("the account runs", async || world.context.channels.accounts.get(&account).map(drop)).await;
@@ -189,7 +202,7 @@ async fn hear(world: &World, key: &str, lane: &str, raw: &str) {
     world.context.channels.event_stored(&AccountKey::new("telegram", "default"));
 }
 
-async fn settled(world: &World, key: &str) -> SpoolRow {
+pub async fn settled(world: &World, key: &str) -> SpoolRow {
     eventually(&format!("{key} is settled"), async || {
         let key = key.to_owned();
         let row = world.context.store.read(move |db| spool::get(db, "telegram", "default", &key)).await.unwrap()?;

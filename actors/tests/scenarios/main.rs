@@ -15,5 +15,6 @@ mod overload;
 mod queue_modes;
 mod restarts;
 mod stopping;
+mod transport;
 mod turns;
 mod world;

@@ -28,6 +28,7 @@ mod logs;
 mod metrics;
 mod models;
 mod outbox;
+mod pairing;
 mod restart;
 mod rows;
 pub mod run_end;
@@ -94,6 +95,7 @@ const FAMILIES: &[&[Method]] = &[
     chat::METHODS,
     agent::METHODS,
     channels::METHODS,
+    pairing::METHODS,
     send::METHODS,
     inbox::METHODS,
     heartbeat::METHODS,

@@ -91,6 +91,7 @@ pub fn normalize(raw: &str) -> Result<Inbound, String> {
         text: post.text,
         mentioned: post.mentions_bot,
         message_id: post.id,
+        quote: None,
     })
 }
 

@@ -1,12 +1,10 @@
 //! `channels.webhook`: its keys, and what they mean for an account.
 
-use std::collections::BTreeMap;
+use serde::Deserialize;
 
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-
+use super::super::access::{self, Platform};
 use super::super::account::{self, Account};
-use super::super::policy::{Access, DmPolicy, GroupEntry, GroupPolicy};
+use super::super::policy::{Access, DmPolicy};
 use super::ID;
 use crate::config::handle::Snapshot;
 use crate::config::settings::SecretInput;
@@ -27,21 +25,7 @@ pub struct Keys {
     pub path: Option<String>,
     pub callback_url: Option<String>,
     pub callback_secret: Option<SecretInput>,
-    pub dm_policy: Option<DmPolicy>,
-    #[serde(deserialize_with = "ids")]
-    pub allow_from: Vec<String>,
-    pub group_policy: Option<GroupPolicy>,
-    #[serde(deserialize_with = "ids")]
-    pub group_allow_from: Vec<String>,
-    pub groups: Option<BTreeMap<String, GroupEntry>>,
-    pub require_mention: Option<bool>,
     pub text_chunk_limit: Option<usize>,
-}
-
-/// Ids are texts; some people write them as numbers.
-pub fn ids<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
-    let list = Vec::<Value>::deserialize(from)?;
-    Ok(list.into_iter().map(|id| id.as_str().map_or_else(|| id.to_string(), str::to_owned)).collect())
 }
 
 /// Every account that the block names; a block without accounts is one.
@@ -97,28 +81,11 @@ fn problem(snapshot: &Snapshot, id: &str) -> Option<String> {
     astray.then(|| format!("path must begin with {PREFIX}"))
 }
 
-/// Who may write. An account that cannot be read lets nobody in.
+/// Who may write: whom the lists name, unless the configuration opens it.
+const PLATFORM: Platform = Platform { channel: ID, dm_policy: DmPolicy::Allowlist, prefixes: &["webhook:"] };
+
 pub fn access(snapshot: &Snapshot, id: &str) -> Access {
-    let keys = account::resolve::<Keys>(snapshot, ID, id);
-    let closed = keys.is_none();
-    let keys = keys.unwrap_or_default();
-    let defaults = snapshot.value.get("channels").and_then(|channels| channels.get("defaults"));
-    let default_group = defaults.and_then(|defaults| defaults.get("groupPolicy")).cloned();
-    let default_group = default_group.and_then(|policy| serde_json::from_value(policy).ok());
-    Access {
-        dm_policy: if closed { DmPolicy::Disabled } else { keys.dm_policy.unwrap_or(DmPolicy::Allowlist) },
-        allow_from: keys.allow_from,
-        group_policy: match closed {
-            true => GroupPolicy::Disabled,
-            false => keys.group_policy.or(default_group).unwrap_or(GroupPolicy::Allowlist),
-        },
-        group_allow_from: keys.group_allow_from,
-        groups: keys.groups,
-        require_mention: keys.require_mention.unwrap_or(true),
-        prefixes: &["webhook:"],
-        access_groups: snapshot.value.get("accessGroups").cloned().unwrap_or_default(),
-        channel: ID,
-    }
+    access::access(snapshot, &PLATFORM, account::resolve(snapshot, ID, id))
 }
 
 /// Where an account is posted to.
@@ -140,8 +107,9 @@ pub fn endpoint_at(snapshot: &Snapshot, path: &str) -> Option<Endpoint> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
+    use super::super::super::policy::GroupPolicy;
     use super::*;
     use crate::config::handle::testing;
 

@@ -52,7 +52,9 @@ fn is_active(keys: &[String], settings: &Settings) -> bool {
         }
         ["models", "providers", _, "apiKey"] | ["models", "providers", _, "headers", _] => true,
         ["channels", "webhook", "secret" | "callbackSecret"]
-        | ["channels", "webhook", "accounts", _, "secret" | "callbackSecret"] => true,
+        | ["channels", "webhook", "accounts", _, "secret" | "callbackSecret"]
+        | ["channels", "telegram", "botToken"]
+        | ["channels", "telegram", "accounts", _, "botToken"] => true,
         _ => false,
     }
 }
@@ -117,7 +119,8 @@ mod tests {
         check(json!({}), "models.providers.p.apiKey", true);
         check(json!({}), "models.providers.p.headers.x", true);
         check(json!({}), "models.providers.p.request.auth.token", false);
-        check(json!({}), "channels.telegram.botToken", false);
-        check(json!({}), "channels.telegram.accounts.a.botToken", false);
+        check(json!({}), "channels.telegram.botToken", true);
+        check(json!({}), "channels.telegram.accounts.a.botToken", true);
+        check(json!({}), "channels.telegram.webhookSecret", false);
     }
 }
