@@ -11,6 +11,7 @@ use openclaw_actors::config::handle::Snapshot;
 use openclaw_actors::config::load;
 use openclaw_actors::config::paths::Paths;
 use openclaw_actors::config::settings::AuthMode;
+use openclaw_actors::cron::Cron;
 use openclaw_actors::devices::{self, Devices, DevicesArgs};
 use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Events};
@@ -171,6 +172,7 @@ pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
         events,
         sessions: Sessions::new("sessions"),
         channels: Channels::default(),
+        cron: Cron::new(None, config.load().env.get("OPENCLAW_SKIP_CRON").is_some_and(|text| text.trim() == "1")),
         directory,
         lanes: Lanes { main: Lane::new("main", config.load().settings.agents.defaults.max_concurrent) },
         models: Arc::new(models),
@@ -249,6 +251,7 @@ fn apply(options: &RunOptions, services: &Arc<Services>) -> Apply {
         let Some(services) = services.upgrade() else { return };
         services.context.lanes.main.resize(snapshot.settings.agents.defaults.max_concurrent);
         services.context.channels.configuration_changed();
+        services.context.cron.look();
         logging::apply(&services.log, &logs, snapshot);
         let configured = load::shared_secrets(snapshot);
         let (token, password) = if overridden {

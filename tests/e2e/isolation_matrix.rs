@@ -57,6 +57,8 @@ const ROWS: &[Row] = &[
     Row { untouched: &["agents/sessions", "front/connections"], ..row("recovery", "agents/recovery") },
     Row { untouched: &["agents/sessions", OTHER_PATH], ..row("session", "agents/sessions/agent:main:main") },
     Row { restarts: false, untouched: &["agents/sessions", OTHER_PATH], ..row("run", "run") },
+    Row { untouched: &["agents/sessions", OTHER_PATH], sockets_stay: false, ..row("automation", "automation") },
+    Row { untouched: &["agents/sessions", "front/connections"], ..row("cron", "automation/cron") },
     Row { untouched: &["agents/sessions", OTHER_PATH], sockets_stay: false, ..row("channels", "channels") },
     Row { untouched: &["agents/sessions", "front/connections"], ..row("accounts", "channels/accounts") },
     Row { untouched: &["agents/sessions", "channels/accounts"], ..row("keeper", "channels/keeper") },

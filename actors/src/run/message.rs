@@ -69,6 +69,8 @@ pub enum TurnKind {
     Http,
     /// A chat platform.
     Channel,
+    /// A job that was due.
+    Cron,
 }
 
 impl TurnKind {
@@ -78,7 +80,13 @@ impl TurnKind {
             Self::Chat => "chat",
             Self::Http => "http",
             Self::Channel => "channel",
+            Self::Cron => "cron",
         }
+    }
+
+    /// Is it given up when it is cut off? Whoever asked for it knows what to do then.
+    pub fn is_given_up(self) -> bool {
+        matches!(self, Self::Http | Self::Cron)
     }
 
     /// Does a person wait for it in a conversation, rather than a program for this very result?

@@ -117,14 +117,21 @@ impl SessionState {
         let now = now_ms();
         let old = self.entry.as_ref();
         // What goes on with a conversation needs that conversation, however old it is by now.
-        let stale = turn.resume.is_none() && old.is_some_and(|entry| self.context.is_stale(entry, now));
-        let mut entry = old.cloned().unwrap_or_else(|| SessionEntry::new(new_session_id(), now));
+        let by_person = turn.kind != TurnKind::Cron;
+        let stale = turn.resume.is_none() && by_person && old.is_some_and(|entry| self.context.is_stale(entry, now));
+        let first_id = || self.key.cron_run().map_or_else(new_session_id, str::to_owned);
+        let mut entry = old.cloned().unwrap_or_else(|| SessionEntry::new(first_id(), now));
         let archive = stale.then(|| entry.session_id.clone());
         if stale {
             entry.reset(new_session_id(), now);
         }
         entry.updated_at = Some(now);
-        entry.last_interaction_at = Some(now);
+        if by_person {
+            entry.last_interaction_at = Some(now);
+        }
+        if let Some(route) = &turn.route {
+            entry.spoken_from(route);
+        }
         entry.status = Some(RunStatus::Running);
         entry.started_at = Some(now);
         entry.ended_at = None;

@@ -7,6 +7,7 @@
 //! that was answered before they were asked.
 
 mod actor;
+pub mod cron;
 pub mod devices;
 pub mod journal;
 pub mod open;

@@ -14,6 +14,8 @@
 //! ├─ agents           rest for one
 //! │   ├─ sessions     group            session (transient) → run (temporary) → the turn's task
 //! │   └─ recovery     permanent        starts the sessions that have work from before, whenever the sessions start
+//! ├─ automation       one for one
+//! │   └─ cron         permanent        has jobs run when they are due
 //! ├─ channels         rest for one
 //! │   ├─ accounts     group            account (one for one): sender, ingress (permanent)
 //! │   └─ keeper       permanent        has those accounts running that the configuration wants
@@ -36,6 +38,7 @@ use ractor::{ActorRef, SpawnErr};
 
 use crate::channels::{account, keeper_child};
 use crate::config;
+use crate::cron;
 use crate::devices;
 use crate::disk;
 use crate::events;
@@ -90,6 +93,7 @@ pub async fn start(args: TreeArgs) -> Result<Tree, SpawnErr> {
         branch("foundation", Strategy::OneForAll, foundation(&args)),
         branch("infra", Strategy::OneForOne, infra(&args)),
         branch("agents", Strategy::RestForOne, agents(&args.context, &observer)),
+        branch("automation", Strategy::OneForOne, automation(&args.context)),
         branch("channels", Strategy::RestForOne, channels(&args.context, &observer)),
         branch("front", Strategy::OneForOne, args.front),
     ];
@@ -154,6 +158,10 @@ fn infra(args: &TreeArgs) -> Vec<Child> {
 fn agents(context: &Arc<Context>, observer: &Observer) -> Vec<Child> {
     let recovery = ChildSpec::new("recovery", Restart::Permanent);
     vec![sessions(context, observer), recovery::child(Arc::clone(context), recovery)]
+}
+
+fn automation(context: &Arc<Context>) -> Vec<Child> {
+    vec![cron::child(Arc::clone(context), ChildSpec::new("cron", Restart::Permanent))]
 }
 
 fn channels(context: &Arc<Context>, observer: &Observer) -> Vec<Child> {
