@@ -28,6 +28,7 @@ mod crash_delivery;
 #[cfg(feature = "fault-injection")]
 mod crash_matrix;
 mod crash_random;
+mod cron;
 mod golden;
 mod handshake;
 mod http_openai;

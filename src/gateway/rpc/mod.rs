@@ -18,6 +18,7 @@ mod chat_turn;
 mod commands;
 mod config;
 mod config_view;
+mod cron;
 mod devices;
 mod exec_approvals;
 #[cfg(feature = "fault-injection")]
@@ -97,6 +98,7 @@ const FAMILIES: &[&[Method]] = &[
     inbox::METHODS,
     outbox::METHODS,
     spool::METHODS,
+    cron::METHODS,
     sessions::METHODS,
     devices::METHODS,
     exec_approvals::METHODS,
