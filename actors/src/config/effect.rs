@@ -56,7 +56,6 @@ pub const IN_SETTINGS: &[&str] = &[
     "cron.failureAlert.after",
     "cron.failureAlert.cooldownMs",
     "cron.failureAlert.includeSkipped",
-    "cron.failureAlert.accountId",
     "cron.failureDestination.channel",
     "cron.failureDestination.to",
     "cron.failureDestination.accountId",

@@ -17,9 +17,9 @@ use super::execution::{self, publish};
 use super::job::{Job, Target};
 use super::record;
 use super::round::{self, Look, Round};
+use super::settings::Retention;
 use super::{delivery, record::RunEntry};
 use crate::config::duration;
-use crate::config::settings::Retention;
 use crate::run::context::Context;
 use crate::run::stream::now_ms;
 use crate::session::SessionKey;
@@ -138,13 +138,9 @@ impl CronState {
         if std::mem::take(&mut self.again) {
             return self.look(me);
         }
-        let wait = round.next_at.filter(|_| !round.is_full && self.begins_by_itself());
+        let wait = round.next_at.filter(|_| !round.is_full && begin_by_themselves(&self.context));
         let wait = wait.map(|next| Duration::from_millis(u64::try_from(next - now_ms()).unwrap_or(0)));
         self.look_later(me, wait.map_or(LOOK_EVERY, |wait| wait.clamp(LOOK_PAUSE, LOOK_EVERY)));
-    }
-
-    fn begins_by_itself(&self) -> bool {
-        self.context.config.load().settings.cron.enabled && !self.context.cron.is_skipped()
     }
 
     fn look_later(&mut self, me: &Me, delay: Duration) {
@@ -195,14 +191,18 @@ fn retention(wanted: Option<&Retention>) -> Option<Duration> {
     }
 }
 
-/// Takes what is due. In safe mode jobs wait for its end; while the gateway goes down, for the next start.
+/// Do jobs begin when they are due? In safe mode they wait for its end; what is asked for by hand does not.
+fn begin_by_themselves(context: &Context) -> bool {
+    let wanted = context.config.load().settings.cron.enabled && !context.cron.is_skipped();
+    wanted && !context.is_draining() && context.safe_mode.reason().is_none()
+}
+
+/// Takes what is due. While the gateway goes down nothing begins: it waits for the next start.
 async fn look(context: Arc<Context>) -> Result<Round, StoreError> {
-    context.safe_mode.lifted().await;
     let host = TimeZone::system();
     let snapshot = context.config.load();
     let settings = &snapshot.settings.cron;
-    let may_begin = !context.is_draining();
-    let by_itself = may_begin && settings.enabled && !context.cron.is_skipped();
+    let (by_hand, by_itself) = (!context.is_draining(), begin_by_themselves(&context));
     let (concurrent, keep) = (settings.max_concurrent_runs, settings.run_log.keep_lines);
     let (settled, shared) = (context.cron.is_settled(), Arc::clone(&context));
     let round = context.store.write(move |db| {
@@ -211,7 +211,7 @@ async fn look(context: Arc<Context>) -> Result<Round, StoreError> {
             round::settle(db, now, &host)?;
         }
         let session_of = |job: &Job| session_key(&shared, job).as_str().to_owned();
-        Look { now, concurrent, by_hand: may_begin, by_itself, keep, host: &host, session_of: &session_of }.take(db)
+        Look { now, concurrent, by_hand, by_itself, keep, host: &host, session_of: &session_of }.take(db)
     });
     let round = round.await?;
     context.cron.note_settled();

@@ -114,6 +114,10 @@ pub fn failures(
     let own = job.delivery.as_ref().and_then(|delivery| delivery.failure_destination.as_ref());
     let named = own.or(Some(fallback).filter(|fallback| fallback.channel.is_some() || fallback.to.is_some()));
     match named {
+        Some(named) if named.mode == Some(DeliveryMode::Webhook) => {
+            let error = "failureDestination.mode: webhook is not in this release".to_owned();
+            Plan::Nowhere { error, fails: false }
+        }
         Some(named) => match destination(named, channels, snapshot, last) {
             Ok(route) => Plan::Say(route),
             Err(error) => Plan::Nowhere { error, fails: false },
@@ -124,14 +128,14 @@ pub fn failures(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::config::env::Env;
     use crate::config::load;
     use crate::config::paths::{self, PathInputs};
 
-    fn snapshot(channels: &serde_json::Value) -> Snapshot {
+    fn snapshot(channels: &Value) -> Snapshot {
         let env = Env::from_iter([("HOME", "/home/u")]);
         let inputs = PathInputs { cwd: "/".into(), ..PathInputs::default() };
         let paths = paths::resolve(&inputs, &env).unwrap();
@@ -175,6 +179,25 @@ mod tests {
             };
             assert_eq!(found, expected.map(|to| to.map(str::to_owned)).map_err(str::to_owned), "{delivery}");
         }
+        let job: Job = serde_json::from_value(json!({
+            "id": "j", "name": "n", "enabled": true, "createdAtMs": 0, "updatedAtMs": 0, "sessionTarget": "isolated",
+            "schedule": { "kind": "every", "everyMs": 1 }, "wakeMode": "now", "delivery": { "mode": "none" },
+            "payload": { "kind": "agentTurn", "message": "m" }
+        }))
+        .unwrap();
+        let told = |job: &Job, fallback: Value| {
+            let fallback: Destination = serde_json::from_value(fallback).unwrap();
+            match failures(job, &fallback, &channels, &snapshot, Some(&last())) {
+                Plan::Say(route) => Some(route.target),
+                Plan::NotRequested | Plan::Nowhere { .. } => None,
+            }
+        };
+        assert_eq!(told(&job, json!({})), None, "its results go nowhere, and so do its failures");
+        assert_eq!(told(&job, json!({ "to": "ops" })).as_deref(), Some("direct:ops"));
+        assert_eq!(told(&job, json!({ "to": "ops", "mode": "webhook" })), None);
+        let own = json!({ "mode": "none", "failureDestination": { "channel": "webhook", "to": "carol" } });
+        let own = Job { delivery: serde_json::from_value(own).unwrap(), ..job };
+        assert_eq!(told(&own, json!({ "to": "ops" })).as_deref(), Some("direct:carol"));
         let effort: Delivery = serde_json::from_value(json!({ "mode": "announce", "bestEffort": true })).unwrap();
         assert!(matches!(plan(Some(&effort), &channels, &snapshot, None), Plan::Nowhere { fails: false, .. }));
     }

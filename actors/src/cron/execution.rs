@@ -14,8 +14,8 @@ use super::job::{DeliveryStatus, FailureAlert, Job, Payload, RunStatus};
 use super::plan::{Alert, Rules};
 use super::record::{self, RunEntry, RunUsage};
 use super::round::{After, Claim, Over, Written};
+use super::settings::Cron as Settings;
 use super::verdict::Verdict;
-use crate::config::settings::Cron as Settings;
 use crate::delivery::{Message, Route};
 use crate::events::{self, EventsMsg};
 use crate::run::context::Context;
@@ -57,16 +57,32 @@ pub async fn begin(context: Arc<Context>, claim: Claim) {
 
 /// Takes up a run that an earlier life of the actor, or of the gateway, had begun.
 pub async fn take_up(context: Arc<Context>, run: RunRow) {
+    let id = run.job_id.clone();
+    let job = context.store.read(move |db| cron::job(db, &id)).await.ok().flatten().map(|planned| planned.job);
     let verdict = match context.directory.get(&run.run_id) {
         Some(ticket) => {
             let key = SessionKey::from_stored(ticket.session_key.clone());
-            wait(&context, &key, ticket, PATIENCE + Duration::from_secs(TIMEOUT_SECONDS)).await
+            wait(&context, &key, ticket, limit(job.as_ref().and_then(timeout))).await
         }
         None => recorded(&context, &run.run_id).await.unwrap_or_else(Verdict::interrupted),
     };
-    let id = run.job_id.clone();
-    let job = context.store.read(move |db| cron::job(db, &id)).await.ok().flatten();
-    write_down(&context, &run, job.map(|planned| planned.job).as_ref(), verdict).await;
+    write_down(&context, &run, job.as_ref(), verdict).await;
+}
+
+/// Seconds that the job gives its turn.
+fn timeout(job: &Job) -> Option<u64> {
+    match &job.payload {
+        Payload::AgentTurn { timeout_seconds, .. } => *timeout_seconds,
+        Payload::SystemEvent { .. } => None,
+    }
+}
+
+/// How long the end of a turn is waited for that may take so many seconds; 0: as long as it likes.
+fn limit(seconds: Option<u64>) -> Duration {
+    match seconds.unwrap_or(TIMEOUT_SECONDS) {
+        0 => Duration::MAX,
+        seconds => Duration::from_secs(seconds).saturating_add(PATIENCE),
+    }
 }
 
 /// How the turn of this id ended, as far as the store knows.
@@ -131,10 +147,7 @@ fn turn(context: &Context, claim: &Claim) -> Result<(SessionKey, Turn), String> 
 
 /// Hands the turn to its session and waits for its end.
 async fn run(context: &Context, key: &SessionKey, turn: Turn) -> Verdict {
-    let limit = match turn.timeout_seconds {
-        None | Some(0) => Duration::MAX, // as the job says
-        Some(seconds) => Duration::from_secs(seconds).saturating_add(PATIENCE),
-    };
+    let limit = limit(turn.timeout_seconds);
     match submit::submit(context, key, turn, None).await {
         Ok(Submitted::Admitted { admission: Admission::Known(record), .. }) => match Verdict::of_record(&record) {
             Some(verdict) => verdict,

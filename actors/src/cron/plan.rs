@@ -229,7 +229,7 @@ impl Planned {
         self.note(end);
         let alert = self.alert(end, rules);
         if self.job.schedule.is_once() {
-            self.finish_once(end, rules);
+            self.finish_once(end, rules, host);
             let deleted = end.status == RunStatus::Ok && self.job.delete_after_run != Some(false);
             self.replan(host);
             return Finished { deleted, missed: None, alert };
@@ -271,7 +271,11 @@ impl Planned {
     }
 
     /// A one-shot has one chance, and a few more if what went wrong may pass.
-    fn finish_once(&mut self, end: &End<'_>, rules: &Rules) {
+    fn finish_once(&mut self, end: &End<'_>, rules: &Rules, host: &TimeZone) {
+        let is_ahead = self.slots(host).is_ok_and(|slots| slots.next(self.standing.covered).is_some());
+        if is_ahead && end.status != RunStatus::Ok {
+            return; // a run by hand that failed does not take its chance
+        }
         let failures = self.job.state.consecutive_errors.unwrap_or_default();
         if end.status == RunStatus::Error && end.passes && self.job.enabled && failures <= rules.retry_max {
             let step = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);

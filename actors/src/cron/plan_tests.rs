@@ -218,6 +218,15 @@ fn a_one_shot_that_succeeds_is_deleted_or_kept_and_one_that_fails_for_good_is_ke
 }
 
 #[test]
+fn a_one_shot_tried_by_hand_without_success_still_has_its_time() {
+    let mut planned = planned(at(HOUR), 0);
+    assert!(planned.begin_by_hand(10));
+    planned.ends(RunStatus::Error, 10, 20);
+    assert_eq!((planned.job.enabled, planned.job.state.next_run_at_ms), (true, Some(HOUR)));
+    assert_eq!(planned.begins(HOUR), Begin::Run { slot: HOUR, missed: None });
+}
+
+#[test]
 fn failures_in_a_row_wait_longer_and_a_success_starts_over() {
     let mut planned = planned(every(1000), 0);
     let mut now = 1000;

@@ -111,6 +111,7 @@ impl Look<'_> {
     }
 
     fn begin(&self, db: &Connection, mut planned: Planned, round: &mut Round) -> Result<(), StoreError> {
+        planned.job.state.running_at_ms = None; // no row says that it runs
         let (slot, missed) = match planned.begin(self.now, self.host) {
             Begin::NotDue => (None, None),
             Begin::Run { slot, missed } => (Some(slot), missed),

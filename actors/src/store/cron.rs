@@ -86,6 +86,18 @@ pub fn put_job(db: &Connection, planned: &Planned) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Keeps a new job, if there are fewer than `max`.
+///
+/// # Errors
+///
+/// There are as many as may be.
+pub fn add_job(db: &Connection, planned: &Planned, max: i64) -> Result<(), StoreError> {
+    if count_jobs(db)? >= max {
+        return Err(StoreError::Refused(format!("there are {max} cron jobs already; remove one first")));
+    }
+    put_job(db, planned)
+}
+
 pub fn job(db: &Connection, id: &str) -> Result<Option<Planned>, StoreError> {
     let mut query = db.prepare_cached("SELECT id, job, standing FROM cron_jobs WHERE id = ?1")?;
     Ok(query.query_row([id], read_job).optional()?.flatten())
@@ -346,6 +358,30 @@ mod tests {
         assert_eq!((jobs(&db).unwrap().len(), count_jobs(&db).unwrap()), (5, 5));
         assert!(delete_job(&db, "c").unwrap() && !delete_job(&db, "c").unwrap());
         assert_eq!((job(&db, "c").unwrap(), job(&db, "a").unwrap()), (None, Some(planned("a", Some(30)))));
+    }
+
+    #[test]
+    fn there_are_only_so_many_jobs() {
+        let db = db();
+        add_job(&db, &planned("a", None), 1).unwrap();
+        let refused = add_job(&db, &planned("b", None), 1).unwrap_err().to_string();
+        assert_eq!(refused, "there are 1 cron jobs already; remove one first");
+        assert_eq!(count_jobs(&db).unwrap(), 1);
+    }
+
+    #[test]
+    fn conversations_of_old_runs_go_with_all_that_was_said() {
+        let db = db();
+        for (key, at) in [("agent:main:cron:j:run:old", 5), ("agent:main:cron:j:run:new", 50), ("agent:main:main", 5)] {
+            db.execute("INSERT INTO sessions VALUES (?1, 'main', ?1, ?2, NULL, '{}')", params![key, at]).unwrap();
+            db.execute("INSERT INTO transcripts VALUES (?1, ?1, '{}', 1, NULL, NULL)", [key]).unwrap();
+            db.execute("INSERT INTO entries VALUES (?1, 1, 'e', '{}')", [key]).unwrap();
+        }
+        assert_eq!(forget_sessions(&db, 10, 9).unwrap(), 1);
+        for table in ["sessions", "transcripts", "entries"] {
+            let count: i64 = db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+            assert_eq!(count, 2, "{table}");
+        }
     }
 
     #[test]

@@ -171,7 +171,11 @@ async fn an_answer_that_can_go_nowhere_is_an_error_unless_that_does_not_matter()
 
 #[tokio::test]
 async fn jobs_begin_only_when_the_configuration_lets_them() {
-    let world = World::start_with(json!({ "cron": { "enabled": false } }), |_| Vec::new()).await;
+    only_by_hand(World::start_with(json!({ "cron": { "enabled": false } }), |_| Vec::new()).await).await;
+    only_by_hand(World::start_with_cron(Cron::new(None, true)).await).await;
+}
+
+async fn only_by_hand(world: World) {
     add(&world, json!({ "schedule": soon() })).await;
     eventually("it is due", async || (state(&world).await.next_run_at_ms? < now_ms()).then_some(())).await;
     run_by_hand(&world, "manual:1").await;

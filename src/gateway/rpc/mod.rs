@@ -19,6 +19,7 @@ mod commands;
 mod config;
 mod config_view;
 mod cron;
+mod cron_view;
 mod devices;
 mod exec_approvals;
 #[cfg(feature = "fault-injection")]
@@ -98,6 +99,7 @@ const FAMILIES: &[&[Method]] = &[
     inbox::METHODS,
     outbox::METHODS,
     spool::METHODS,
+    cron_view::METHODS,
     cron::METHODS,
     sessions::METHODS,
     devices::METHODS,
