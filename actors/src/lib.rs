@@ -5,6 +5,7 @@ compile_error!("supervision needs unwinding: build with panic = \"unwind\"");
 
 pub mod channels;
 pub mod config;
+pub mod cron;
 pub mod delivery;
 pub mod devices;
 pub mod disk;

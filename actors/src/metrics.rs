@@ -88,6 +88,17 @@ pub fn session_stuck(action: &'static str) {
     counter!("openclaw_session_stuck_total", "action" => action).increment(1);
 }
 
+/// A run of a cron job is over.
+pub fn cron_run(outcome: &'static str) {
+    counter!("openclaw_cron_runs_total", "outcome" => outcome).increment(1);
+}
+
+/// A run of a cron job begins so many milliseconds after it was due.
+pub fn cron_lag(late_ms: i64) {
+    let late = u64::try_from(late_ms).unwrap_or_default();
+    histogram!("openclaw_cron_due_lag_seconds").record(Duration::from_millis(late).as_secs_f64());
+}
+
 /// More memory is resident than is right.
 pub fn memory_pressure(level: &'static str) {
     counter!("openclaw_memory_pressure_total", "level" => level, "reason" => "rss_threshold").increment(1);

@@ -54,8 +54,6 @@ const ABSENT: &[&str] = &[
     "sessions delete",
     "sessions export-trajectory",
     // automation
-    "cron",
-    "automations",
     "tasks",
     "hooks",
     "webhooks",
@@ -122,10 +120,10 @@ mod tests {
 
     #[test]
     fn a_known_path_covers_what_is_below_it() {
-        assert_eq!(sentence(&["cron"]).as_deref(), Some("This release does not have \"openclaw cron\"."));
-        assert!(sentence(&["cron", "list"]).is_some());
+        assert_eq!(sentence(&["nodes"]).as_deref(), Some("This release does not have \"openclaw nodes\"."));
+        assert!(sentence(&["nodes", "list"]).is_some());
         assert!(sentence(&["gateway", "install"]).is_some());
-        assert!(sentence(&["gateway"]).is_none() && sentence(&["crons"]).is_none());
+        assert!(sentence(&["gateway"]).is_none() && sentence(&["nodess"]).is_none());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod channels;
 mod completion;
 mod config;
 pub mod context;
+mod cron;
 mod doctor;
 mod exit;
 pub mod gateway;
@@ -120,6 +121,8 @@ pub enum Command {
     Inbox(inbox::InboxArgs),
     Outbox(outbox::OutboxArgs),
     Spool(spool::SpoolArgs),
+    #[command(alias = "automations")]
+    Cron(Box<cron::CronArgs>),
     Channels(channels::ChannelsArgs),
     Pairing(pairing::PairingArgs),
     Message(message::MessageArgs),
@@ -170,6 +173,7 @@ fn dispatch(command: Command, context: &Context, hooks: &Hooks) -> Outcome {
         Command::Inbox(args) => inbox::run(&args, context),
         Command::Outbox(args) => outbox::run(&args, context),
         Command::Spool(args) => spool::run(&args, context),
+        Command::Cron(args) => cron::run(&args, context),
         Command::Channels(args) => channels::run(&args, context),
         Command::Pairing(args) => pairing::run(&args, context),
         Command::Message(args) => message::run(&args, context),
@@ -197,6 +201,7 @@ impl Command {
             Self::Inbox(args) => args.json(),
             Self::Outbox(args) => args.json(),
             Self::Spool(args) => args.json(),
+            Self::Cron(args) => args.json(),
             Self::Channels(args) => args.json(),
             Self::Pairing(args) => args.json(),
             Self::Message(args) => args.json(),

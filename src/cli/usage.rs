@@ -201,7 +201,7 @@ mod tests {
                 "Try: openclaw health --help",
             ],
         );
-        check("openclaw cron list", &["This release does not have \"openclaw cron\"."]);
+        check("openclaw nodes list", &["This release does not have \"openclaw nodes\"."]);
         check("openclaw gateway install --force", &["This release does not have \"openclaw gateway install\"."]);
     }
 

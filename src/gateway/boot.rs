@@ -11,11 +11,12 @@ use openclaw_actors::config::handle::Snapshot;
 use openclaw_actors::config::load;
 use openclaw_actors::config::paths::Paths;
 use openclaw_actors::config::settings::AuthMode;
+use openclaw_actors::cron::Cron;
 use openclaw_actors::devices::{self, Devices, DevicesArgs};
 use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Events};
 use openclaw_actors::health::{self, Cache, HealthArgs};
-use openclaw_actors::heartbeat::Heartbeat;
+use openclaw_actors::heartbeat::{Heartbeat, Teller};
 use openclaw_actors::logs::LogHandle;
 use openclaw_actors::memory::Pressure;
 use openclaw_actors::model::http::HttpClients;
@@ -160,8 +161,11 @@ pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
     let local_urls = (local::OLLAMA_URL.to_owned(), local::LM_STUDIO_URL.to_owned());
     let models = ConfiguredModels::new(config.clone(), HttpClients::default(), Some(local_urls));
     let (events, directory) = (Events::new("events", events::MAILBOX), Directory::default());
+    let (store, heartbeat) = (Store::new(&paths.state_dir), Heartbeat::default());
+    let main = Teller { store: store.clone(), config: config.clone(), heartbeat: heartbeat.clone() };
+    let skipped = config.load().env.get("OPENCLAW_SKIP_CRON").is_some_and(|text| text.trim() == "1");
     Context {
-        store: Store::new(&paths.state_dir),
+        store,
         config: config.clone(),
         overview: Overview::new(events.clone(), directory.clone()),
         draining: AtomicBool::new(false),
@@ -172,7 +176,8 @@ pub fn context(paths: &Paths, config: &ConfigHandle) -> Context {
         events,
         sessions: Sessions::new("sessions"),
         channels: Channels::default(),
-        heartbeat: Heartbeat::default(),
+        heartbeat,
+        cron: Cron::new(Some(Arc::new(main)), skipped),
         directory,
         lanes: Lanes { main: Lane::new("main", config.load().settings.agents.defaults.max_concurrent) },
         models: Arc::new(models),
@@ -252,6 +257,7 @@ fn apply(options: &RunOptions, services: &Arc<Services>) -> Apply {
         services.context.lanes.main.resize(snapshot.settings.agents.defaults.max_concurrent);
         services.context.channels.configuration_changed();
         services.context.heartbeat.configuration_changed();
+        services.context.cron.look();
         logging::apply(&services.log, &logs, snapshot);
         let configured = load::shared_secrets(snapshot);
         let (token, password) = if overridden {

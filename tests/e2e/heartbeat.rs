@@ -168,3 +168,21 @@ async fn what_is_asked_wrongly_is_refused() {
     let told = world.gateway.cli(&["system", "event", "--text", "x"]);
     assert_eq!((told.code, told.stdout.trim()), (Some(0), "ok"));
 }
+
+#[tokio::test]
+async fn a_job_tells_the_main_session_and_wakes_it() {
+    let (world, front, mut client) = start_with(json!({ "every": "0m", "target": "last" }), |config| config).await;
+    let job = json!({ "name": "water", "schedule": { "kind": "every", "everyMs": 3_600_000 }, "sessionTarget": "main",
+                      "wakeMode": "now", "payload": { "kind": "systemEvent", "text": "the plants are dry" } });
+    let id = client.ask("cron.add", job).await["id"].clone();
+    world.fake.push(Script::text("Please water the plants"));
+    client.ask("cron.run", json!({ "id": id, "mode": "force" })).await;
+    assert_eq!(front.wait_for(2).await[1], "ada: Please water the plants");
+    let asked = world.fake.requests().last().unwrap().body.to_string();
+    assert!(asked.contains("the plants are dry"), "{asked}");
+    let runs = eventually("the run ends", SOON, async || {
+        Some(client.ask("cron.runs", json!({ "id": id })).await).filter(|runs| runs["total"] == 1)
+    })
+    .await;
+    assert_eq!(runs["entries"][0]["status"], "ok", "{runs}");
+}

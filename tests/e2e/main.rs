@@ -32,6 +32,7 @@ mod crash_matrix;
 mod crash_random;
 #[cfg(feature = "fault-injection")]
 mod crash_telegram;
+mod cron;
 mod golden;
 mod handshake;
 mod heartbeat;

@@ -146,6 +146,31 @@ impl Channels {
         let _ = self.settled.send(id.to_owned()); // nobody may be waiting
     }
 
+    /// The chat of this name, through the account of this name or, if none is named, the usual one. The error says what does
+    /// not fit.
+    pub fn route(
+        &self,
+        snapshot: &Snapshot,
+        channel: &str,
+        account: Option<&str>,
+        to: &str,
+    ) -> Result<delivery::Route, String> {
+        let adapter = self.get(channel).ok_or_else(|| format!("unsupported channel: {channel}"))?;
+        let accounts = adapter.accounts(snapshot);
+        let mut fit = accounts.iter().filter(|found| found.problem.is_none());
+        let found = match account {
+            Some(wanted) => fit.find(|found| found.id == wanted),
+            None => fit.clone().find(|found| found.id == "default").or_else(|| fit.next()),
+        };
+        let found = found.ok_or_else(|| {
+            let key = AccountKey::new(channel, account.unwrap_or("default"));
+            format!("{key} does not run; `openclaw channels status` says why")
+        })?;
+        let target = adapter.target(to)?;
+        let (channel, account) = (channel.to_owned(), found.id.clone());
+        Ok(delivery::Route { channel, account, target, thread: None, reply_to: None })
+    }
+
     /// What a text becomes on its way to a chat. A platform that this release does not have takes nothing.
     pub fn rows(&self, message: Message<'_>, text: &str, snapshot: &Snapshot, now: i64) -> Vec<OutboxRow> {
         let Some(adapter) = self.get(&message.route.channel) else { return Vec::new() };

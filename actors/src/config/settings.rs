@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::cron::settings::Cron;
+
 /// Root of the configuration.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -23,6 +25,7 @@ pub struct Settings {
     pub performance: Performance,
     pub commands: Commands,
     pub diagnostics: Diagnostics,
+    pub cron: Cron,
 }
 
 /// `diagnostics.*`

@@ -1,7 +1,5 @@
 //! Where an alert goes.
 
-use serde_json::Value;
-
 use super::settings::{Beat, Target};
 use crate::channels::{AccountKey, Channels};
 use crate::config::handle::Snapshot;
@@ -59,18 +57,10 @@ pub fn last_contact(entry: &SessionEntry) -> Option<Route> {
     })
 }
 
-/// A conversation heard of somebody on a chat platform.
-pub fn remember(entry: &mut SessionEntry, route: &Route) {
-    entry.last_channel = Some(route.channel.clone());
-    entry.last_account_id = Some(route.account.clone());
-    entry.last_to = Some(route.target.clone());
-    entry.last_thread_id = route.thread.clone().map(Value::String);
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::settings::beats;
     use super::*;
@@ -85,7 +75,7 @@ mod tests {
         let entry = wrote.map(|target| {
             let mut entry = SessionEntry::new("s", 1);
             let (channel, account) = ("webhook".to_owned(), "front".to_owned());
-            remember(&mut entry, &Route { channel, account, target: target.to_owned(), ..Route::default() });
+            entry.spoken_from(&Route { channel, account, target: target.to_owned(), ..Route::default() });
             entry
         });
         let beat = beats(&config, &TimeZone::UTC).remove(0);

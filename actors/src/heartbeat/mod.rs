@@ -11,6 +11,7 @@
 //! * `answer` – what its answer means
 //! * `contact` – where an alert goes
 //! * `beat` – one heartbeat from end to end
+//! * `teller` – how jobs tell a main session something
 //! * `record` – how the last one went
 
 mod actor;
@@ -18,13 +19,14 @@ pub mod answer;
 mod beat;
 mod broker;
 mod checklist;
-pub mod contact;
+mod contact;
 mod gate;
 mod hours;
 pub mod prompt;
 pub mod record;
 mod schedule;
 mod settings;
+mod teller;
 
 /// What the key of a conversation that is only for heartbeats ends with.
 pub const ISOLATED: &str = ":heartbeat";
@@ -32,3 +34,4 @@ pub const ISOLATED: &str = ":heartbeat";
 pub use actor::{Heartbeat, child};
 pub use broker::Source;
 pub use settings::{Beat, Target, beats};
+pub use teller::Teller;

@@ -18,6 +18,7 @@ use crate::channels::Channels;
 use crate::config::ConfigHandle;
 use crate::config::paths::expand_tilde;
 use crate::config::settings::{AgentEntry, Settings};
+use crate::cron::Cron;
 use crate::disk::Disk;
 use crate::events::Events;
 use crate::heartbeat::Heartbeat;
@@ -50,6 +51,7 @@ pub struct Context {
     pub sessions: Sessions,
     pub channels: Channels,
     pub heartbeat: Heartbeat,
+    pub cron: Cron,
     pub directory: Directory,
     pub overview: Overview,
     /// The gateway goes down: nothing new begins, what is accepted waits for the next start.

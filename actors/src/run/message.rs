@@ -89,6 +89,8 @@ pub enum TurnKind {
     Channel,
     /// The agent was woken.
     Heartbeat,
+    /// A job that was due.
+    Cron,
 }
 
 impl TurnKind {
@@ -99,7 +101,13 @@ impl TurnKind {
             Self::Http => "http",
             Self::Channel => "channel",
             Self::Heartbeat => "heartbeat",
+            Self::Cron => "cron",
         }
+    }
+
+    /// Is it given up when it is cut off? Whoever asked for it knows what to do then.
+    pub fn is_given_up(self) -> bool {
+        matches!(self, Self::Http | Self::Cron)
     }
 
     /// Does a person wait for it in a conversation, rather than a program for this very result?

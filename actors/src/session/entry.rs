@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::key::SessionKey;
+use crate::delivery::Route;
 use crate::protocol::session::{AgentRuntime, ChatType, RunStatus, SessionDefaults, SessionRow};
 
 /// One session. Times are milliseconds since the epoch, absent values are omitted.
@@ -281,6 +282,14 @@ impl SessionEntry {
             compaction_checkpoint_count: self.checkpoint_count(),
             has_active_run: live.has_active_run,
         }
+    }
+
+    /// Somebody speaks to the agent from this chat: what is said to `last` goes there.
+    pub fn spoken_from(&mut self, route: &Route) {
+        self.last_channel = Some(route.channel.clone());
+        self.last_account_id = Some(route.account.clone());
+        self.last_to = Some(route.target.clone());
+        self.last_thread_id = route.thread.clone().map(Value::from);
     }
 
     fn shown_name(&self) -> Option<String> {

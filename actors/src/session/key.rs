@@ -189,6 +189,17 @@ impl SessionKey {
         Self(format!("agent:{agent}:{within}direct:{}", segment(peer)))
     }
 
+    /// The conversation of one run of a cron job; `run` is a fresh UUID.
+    pub fn of_cron_run(agent: &AgentId, job: &str, run: &str) -> Self {
+        Self(format!("agent:{agent}:cron:{}:run:{run}", segment(job)))
+    }
+
+    /// The UUID of the run whose conversation this is.
+    pub fn cron_run(&self) -> Option<&str> {
+        let (_, run) = self.rest()?.strip_prefix("cron:")?.split_once(":run:")?;
+        Some(run)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every row that was accepted and is not over is in exactly one of the lists.
 
-use crate::run::message::{Turn, TurnKind};
+use crate::run::message::Turn;
 use crate::session::resume;
 use crate::store::runs::{self, RunRecord, RunState};
 
@@ -38,7 +38,7 @@ pub fn sort(open: Vec<RunRecord>, is_awaited: impl Fn(&str) -> bool, now: i64) -
     }
     for run in queued {
         match serde_json::from_str::<Turn>(&run.request) {
-            Ok(turn) if turn.kind == TurnKind::Http && !is_awaited(&run.run_id) => left.unwanted.push(run.run_id),
+            Ok(turn) if turn.kind.is_given_up() && !is_awaited(&run.run_id) => left.unwanted.push(run.run_id),
             Ok(turn) => left.waiting.push(turn),
             Err(error) => left.unreadable.push((run.run_id, error.to_string())),
         }
@@ -53,7 +53,7 @@ fn with_next(run: RunRecord, now: i64) -> (RunRecord, Option<Turn>) {
     let next = match serde_json::from_str::<Turn>(&run.request) {
         Ok(turn) => {
             let next = resume::after(&turn, now);
-            if next.is_none() && turn.kind != TurnKind::Http {
+            if next.is_none() && !turn.kind.is_given_up() {
                 tracing::error!(run = %run.run_id, "a turn was interrupted too often; it is not taken up again");
             }
             next
@@ -100,6 +100,7 @@ mod tests {
             joined("told", "live"),
             row("page", "http", RunState::Queued),
             row("awaited", "http", RunState::Queued),
+            row("job", "cron", RunState::Queued),
             broken,
             row("second", "chat", RunState::Queued),
         ];
@@ -110,7 +111,7 @@ mod tests {
         assert_eq!(left.joined, [("told".to_owned(), "live".to_owned())]);
         let waiting: Vec<&str> = left.waiting.iter().map(|turn| turn.run_id.as_str()).collect();
         assert_eq!(waiting, ["first", "awaited", "second"]);
-        assert_eq!(left.unwanted, ["page"]);
+        assert_eq!(left.unwanted, ["page", "job"]);
         assert_eq!(left.unreadable[0].0, "broken");
     }
 

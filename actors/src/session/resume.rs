@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::run::message::{Resume, Turn, TurnKind};
+use crate::run::message::{Resume, Turn};
 
 /// How often one message is taken up again.
 pub const MAX: u8 = 3;
@@ -21,8 +21,8 @@ const OLDER: &str = "[System] The following earlier message was cut off by resta
 
 /// The turn that goes on after this one. `None`: nobody waits for it any more, or it was tried often enough.
 pub fn after(turn: &Turn, now: i64) -> Option<Turn> {
-    if turn.kind == TurnKind::Http {
-        return None; // whoever asked saw the connection break, and asks again
+    if turn.kind.is_given_up() {
+        return None; // whoever asked saw the connection break, and asks again; a job has its own rules
     }
     let (of, attempt) = match &turn.resume {
         Some(resume) => (resume.of.clone(), resume.attempt + 1),
@@ -59,6 +59,7 @@ pub fn provenance(resume: &Resume) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::message::TurnKind;
 
     #[test]
     fn a_turn_is_taken_up_three_times_and_never_for_a_lost_http_client() {
@@ -74,7 +75,9 @@ mod tests {
             assert!(next.text.starts_with("[System]") && next.run_id != "r");
         }
         assert_eq!(after(&next, 5), None);
-        assert_eq!(after(&Turn { kind: TurnKind::Http, ..turn }, 5), None);
+        for kind in [TurnKind::Http, TurnKind::Cron] {
+            assert_eq!(after(&Turn { kind, ..turn.clone() }, 5), None);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::resume;
 use super::step::{self, Begin, End};
 use super::waiting;
 use crate::delivery::Route;
-use crate::heartbeat::{contact, record};
+use crate::heartbeat::record;
 use crate::metrics;
 use crate::protocol::session::RunStatus;
 use crate::run::actor::{self as run_actor, RunArgs};
@@ -119,22 +119,26 @@ impl SessionState {
         let old = self.entry.as_ref();
         // What goes on with a conversation needs that conversation, however old it is by now.
         let woken = turn.heartbeat.as_deref().filter(|_| turn.resume.is_none());
+        let by_person = !matches!(turn.kind, TurnKind::Cron | TurnKind::Heartbeat);
         let stale = turn.resume.is_none()
             && old.is_some_and(|entry| match woken {
                 Some(heartbeat) => heartbeat.fresh,
-                None => self.context.is_stale(entry, now),
+                None => by_person && self.context.is_stale(entry, now),
             });
-        let mut entry = old.cloned().unwrap_or_else(|| SessionEntry::new(new_session_id(), now));
+        let first_id = || self.key.cron_run().map_or_else(new_session_id, str::to_owned);
+        let mut entry = old.cloned().unwrap_or_else(|| SessionEntry::new(first_id(), now));
         let archive = stale.then(|| entry.session_id.clone());
         if stale {
             entry.reset(new_session_id(), now);
         }
         if turn.heartbeat.is_none() {
             entry.updated_at = Some(now); // a heartbeat that finds nothing leaves no trace
+        }
+        if by_person {
             entry.last_interaction_at = Some(now);
         }
-        if let Some(route) = turn.route.as_ref().filter(|_| turn.kind == TurnKind::Channel) {
-            contact::remember(&mut entry, route);
+        if let Some(route) = turn.route.as_ref().filter(|_| by_person) {
+            entry.spoken_from(route);
         }
         entry.status = Some(RunStatus::Running);
         entry.started_at = Some(now);

@@ -7,6 +7,7 @@
 //! that was answered before they were asked.
 
 mod actor;
+pub mod cron;
 pub mod cursors;
 pub mod devices;
 pub mod heartbeats;

@@ -48,7 +48,7 @@ pub struct RunRecord {
     pub run_id: String,
     pub session_key: String,
     pub session_id: String,
-    /// `agent`, `chat` or `http`: by which way it came.
+    /// `agent`, `chat`, `http`, `channel` or `cron`: by which way it came.
     pub kind: String,
     pub state: RunState,
     pub accepted_at: i64,
@@ -174,7 +174,8 @@ pub struct Filter {
 }
 
 /// Runs that are cut off for good: nothing goes on with them, and whoever asked for them still waits.
-const DEAD: &str = "state = 'interrupted' AND kind != 'http' AND json_extract(outcome, '$.resumedBy') IS NULL";
+const DEAD: &str =
+    "state = 'interrupted' AND kind NOT IN ('http', 'cron') AND json_extract(outcome, '$.resumedBy') IS NULL";
 
 /// The newest runs first.
 pub fn list(db: &Connection, filter: &Filter, limit: u32) -> Result<Vec<RunRecord>, StoreError> {

@@ -159,6 +159,34 @@ const STEPS: &[&str] = &["
         last_seen_at  INTEGER NOT NULL,
         PRIMARY KEY (channel, account, sender)
     );
+", "
+    -- One row a cron job: as clients see it, how far it has come, and when it runs next by itself.
+    CREATE TABLE cron_jobs (
+        id        TEXT PRIMARY KEY,
+        job       TEXT NOT NULL,
+        standing  TEXT NOT NULL,
+        next_at   INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX cron_jobs_due ON cron_jobs (next_at) WHERE next_at IS NOT NULL;
+
+    -- One row a run of a job, and one for slots in a row that did not run. state: queued, running, ended. A slot is taken
+    -- once; a run by hand has none. `entry` is what is told of it.
+    CREATE TABLE cron_runs (
+        run_id       TEXT NOT NULL UNIQUE,
+        job_id       TEXT NOT NULL,
+        slot_at      INTEGER,
+        state        TEXT NOT NULL,
+        queued_at    INTEGER NOT NULL,
+        started_at   INTEGER,
+        ended_at     INTEGER,
+        session_key  TEXT,
+        status       TEXT,
+        delivery     TEXT,
+        entry        TEXT,
+        UNIQUE (job_id, slot_at)
+    );  -- with a rowid: it keeps the order
+    CREATE INDEX cron_runs_open ON cron_runs (state, job_id) WHERE state IN ('queued', 'running');
+    CREATE INDEX cron_runs_by_end ON cron_runs (ended_at);
 "];
 
 /// The version that this program writes.

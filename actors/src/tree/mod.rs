@@ -14,11 +14,12 @@
 //! ├─ agents           rest for one
 //! │   ├─ sessions     group            session (transient) → run (temporary) → the turn's task
 //! │   └─ recovery     permanent        starts the sessions that have work from before, whenever the sessions start
+//! ├─ automation       one for one
+//! │   ├─ cron         permanent        has jobs run when they are due
+//! │   └─ heartbeat    permanent        wakes agents: the clock, events, people
 //! ├─ channels         rest for one
 //! │   ├─ accounts     group            account (one for one): sender, ingress, transport (permanent)
 //! │   └─ keeper       permanent        has those accounts running that the configuration wants
-//! ├─ automation       one for one
-//! │   └─ heartbeat    permanent        wakes agents: the clock, events, people
 //! └─ front            one for one      given by the program
 //!     ├─ health       permanent        health, tick
 //!     ├─ connections  group            connection (temporary) → the socket's task
@@ -38,6 +39,7 @@ use ractor::{ActorRef, SpawnErr};
 
 use crate::channels::{account, keeper_child};
 use crate::config;
+use crate::cron;
 use crate::devices;
 use crate::disk;
 use crate::events;
@@ -93,8 +95,8 @@ pub async fn start(args: TreeArgs) -> Result<Tree, SpawnErr> {
         branch("foundation", Strategy::OneForAll, foundation(&args)),
         branch("infra", Strategy::OneForOne, infra(&args)),
         branch("agents", Strategy::RestForOne, agents(&args.context, &observer)),
-        branch("channels", Strategy::RestForOne, channels(&args.context, &observer)),
         branch("automation", Strategy::OneForOne, automation(&args.context)),
+        branch("channels", Strategy::RestForOne, channels(&args.context, &observer)),
         branch("front", Strategy::OneForOne, args.front),
     ];
     let root = SupervisorArgs {
@@ -160,6 +162,14 @@ fn agents(context: &Arc<Context>, observer: &Observer) -> Vec<Child> {
     vec![sessions(context, observer), recovery::child(Arc::clone(context), recovery)]
 }
 
+fn automation(context: &Arc<Context>) -> Vec<Child> {
+    let permanent = |kind| ChildSpec::new(kind, Restart::Permanent);
+    vec![
+        cron::child(Arc::clone(context), permanent("cron")),
+        heartbeat::child(Arc::clone(context), permanent("heartbeat")),
+    ]
+}
+
 fn channels(context: &Arc<Context>, observer: &Observer) -> Vec<Child> {
     let permanent = |kind| ChildSpec::new(kind, Restart::Permanent);
     let accounts = account::group_spec(context, observer);
@@ -167,10 +177,6 @@ fn channels(context: &Arc<Context>, observer: &Observer) -> Vec<Child> {
         context.channels.accounts.child(permanent("accounts").vital().shutdown(BRANCH_STOP), accounts),
         keeper_child(Arc::clone(context), permanent("keeper")),
     ]
-}
-
-fn automation(context: &Arc<Context>) -> Vec<Child> {
-    vec![heartbeat::child(Arc::clone(context), ChildSpec::new("heartbeat", Restart::Permanent))]
 }
 
 fn sessions(context: &Arc<Context>, observer: &Observer) -> Child {

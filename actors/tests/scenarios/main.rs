@@ -7,6 +7,7 @@
 
 mod architecture;
 mod channels;
+mod cron;
 mod full_disk;
 mod groups;
 mod lanes;

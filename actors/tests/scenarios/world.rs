@@ -9,6 +9,7 @@ use openclaw_actors::config::actor::ConfigArgs;
 use openclaw_actors::config::env::Env;
 use openclaw_actors::config::paths::{self, PathInputs};
 use openclaw_actors::config::{ConfigHandle, load};
+use openclaw_actors::cron::Cron;
 use openclaw_actors::devices::{self, Devices, DevicesArgs};
 use openclaw_actors::disk::Disk;
 use openclaw_actors::events::{self, Entitlement, Events, EventsMsg, Outbox, Subscriber};
@@ -24,7 +25,7 @@ use openclaw_actors::run::safe_mode::SafeMode;
 use openclaw_actors::run::stream::now_ms;
 use openclaw_actors::session::{Admission, SessionError, SessionKey, SessionMsg, SessionStatus, Sessions};
 use openclaw_actors::store::Store;
-use openclaw_actors::supervision::{Child, Unavailable};
+use openclaw_actors::supervision::{Child, Operation, Unavailable};
 use openclaw_actors::tree::overview::Overview;
 use openclaw_actors::tree::{self, Tree, TreeArgs};
 use ractor::{ActorCell, RpcReplyPort};
@@ -53,14 +54,23 @@ impl World {
 
     /// `config` is the configuration file; `front` makes the children of the front.
     pub async fn start_with(config: Value, front: impl FnOnce(&Arc<Context>) -> Vec<Child>) -> Self {
-        Self::build(config, Channels::default(), front).await
+        Self::build(config, Channels::default(), Cron::default(), front).await
     }
 
     pub async fn start_with_channels(channels: Channels) -> Self {
-        Self::build(json!({}), channels, |_| Vec::new()).await
+        Self::build(json!({}), channels, Cron::default(), |_| Vec::new()).await
     }
 
-    async fn build(config: Value, channels: Channels, front: impl FnOnce(&Arc<Context>) -> Vec<Child>) -> Self {
+    pub async fn start_with_cron(cron: Cron) -> Self {
+        Self::build(json!({}), Channels::default(), cron, |_| Vec::new()).await
+    }
+
+    async fn build(
+        config: Value,
+        channels: Channels,
+        cron: Cron,
+        front: impl FnOnce(&Arc<Context>) -> Vec<Child>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let env = Env::from_iter([("HOME", dir.path().to_str().unwrap())]);
         let inputs = PathInputs { cwd: dir.path().to_owned(), ..PathInputs::default() };
@@ -83,6 +93,7 @@ impl World {
             sessions: Sessions::new("sessions"),
             channels,
             heartbeat: Heartbeat::default(),
+            cron,
             directory,
             lanes: Lanes { main: Lane::new("main", handle.load().settings.agents.defaults.max_concurrent) },
             models: Arc::new(model.clone()),
@@ -187,6 +198,11 @@ impl World {
     /// The living actor of a session.
     pub fn cell(&self, session: &str) -> ActorCell {
         self.context.sessions.get(&key(session)).unwrap().current().unwrap().get_cell()
+    }
+
+    /// Has an actor start again, and waits until it has.
+    pub async fn restart(&self, name: &str) {
+        self.context.overview.operate(name, Operation::Restart).await.unwrap();
     }
 
     /// What the transcript holds, oldest first, as `role: text`.

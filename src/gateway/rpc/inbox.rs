@@ -154,7 +154,9 @@ fn outcome(run: &RunRecord) -> Value {
 }
 
 fn is_dead(run: &RunRecord) -> bool {
-    run.state == RunState::Interrupted && run.kind != "http" && outcome(run)["resumedBy"].is_null()
+    run.state == RunState::Interrupted
+        && !["http", "cron"].contains(&run.kind.as_str())
+        && outcome(run)["resumedBy"].is_null()
 }
 
 /// A row; `chars` bounds the message. What was asked is kept until the turn is over, and of those that were cut off.

@@ -18,6 +18,8 @@ mod chat_turn;
 mod commands;
 mod config;
 mod config_view;
+mod cron;
+mod cron_view;
 mod devices;
 mod exec_approvals;
 #[cfg(feature = "fault-injection")]
@@ -101,6 +103,8 @@ const FAMILIES: &[&[Method]] = &[
     heartbeat::METHODS,
     outbox::METHODS,
     spool::METHODS,
+    cron_view::METHODS,
+    cron::METHODS,
     sessions::METHODS,
     devices::METHODS,
     exec_approvals::METHODS,

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use openclaw_actors::channels::AccountKey;
 use openclaw_actors::delivery::{Message, Route};
 use openclaw_actors::protocol::ErrorShape;
 use openclaw_actors::protocol::params::{Params, invalid};
@@ -162,9 +161,9 @@ async fn wait(call: &Call, id: &str, mut settled: Receiver<String>) -> Result<Ou
 /// Where it goes: the channel that is named, or the only one there is.
 fn route(call: &Call, sending: &Sending) -> Result<Route, ErrorShape> {
     let (channels, snapshot) = (&call.services.context.channels, call.services.config.load());
-    let fit = |channel: &str| {
+    let runs = |channel: &str| {
         let accounts = channels.get(channel).map(|adapter| adapter.accounts(&snapshot)).unwrap_or_default();
-        accounts.into_iter().filter(|account| account.problem.is_none()).collect::<Vec<_>>()
+        accounts.iter().any(|account| account.problem.is_none())
     };
     let id = match &sending.channel {
         Some(id) if id == "webchat" => {
@@ -172,7 +171,7 @@ fn route(call: &Call, sending: &Sending) -> Result<Route, ErrorShape> {
         }
         Some(id) => id.clone(),
         None => {
-            let mut ready = channels.all().iter().map(|adapter| adapter.id()).filter(|id| !fit(id).is_empty());
+            let mut ready = channels.all().iter().map(|adapter| adapter.id()).filter(|id| runs(id));
             match (ready.next(), ready.next()) {
                 (Some(only), None) => only.to_owned(),
                 (None, _) => return Err(invalid(call.method, "no channel is configured")),
@@ -180,24 +179,9 @@ fn route(call: &Call, sending: &Sending) -> Result<Route, ErrorShape> {
             }
         }
     };
-    let adapter = channels.get(&id).ok_or_else(|| invalid(call.method, &format!("unsupported channel: {id}")))?;
-    let accounts = fit(&id);
-    let account = match &sending.account_id {
-        Some(wanted) => accounts.iter().find(|account| account.id == *wanted),
-        None => accounts.iter().find(|account| account.id == "default").or(accounts.first()),
-    };
-    let account = account.ok_or_else(|| {
-        let key = AccountKey::new(&id, sending.account_id.as_deref().unwrap_or("default"));
-        invalid(call.method, &format!("{key} does not run; `openclaw channels status` says why"))
-    })?;
-    let target = adapter.target(&sending.to).map_err(|problem| invalid(call.method, &problem))?;
-    Ok(Route {
-        channel: id,
-        account: account.id.clone(),
-        target,
-        thread: sending.thread_id.clone(),
-        reply_to: sending.reply_to_id.clone(),
-    })
+    let route = channels.route(&snapshot, &id, sending.account_id.as_deref(), &sending.to);
+    let route = route.map_err(|problem| invalid(call.method, &problem))?;
+    Ok(Route { thread: sending.thread_id.clone(), reply_to: sending.reply_to_id.clone(), ..route })
 }
 
 fn message_id(row: &OutboxRow) -> Value {
