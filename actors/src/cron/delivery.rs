@@ -162,11 +162,7 @@ mod tests {
             (json!({ "mode": "announce", "channel": "webhook" }), Some(last()), Ok(Some("direct:ada"))),
             (json!({ "mode": "announce", "channel": "webhook" }), None, Err("delivery.to: name the chat of webhook")),
             (json!({ "mode": "announce" }), None, Err(NOT_SPOKEN_TO)),
-            (
-                json!({ "mode": "announce", "channel": "telegram", "to": "x" }),
-                None,
-                Err("unsupported channel: telegram"),
-            ),
+            (json!({ "mode": "announce", "channel": "discord", "to": "x" }), None, Err("unsupported channel: discord")),
         ] {
             let read: Delivery = serde_json::from_value(delivery.clone()).unwrap();
             let found = match plan(Some(&read), &channels, &snapshot, last.as_ref()) {
