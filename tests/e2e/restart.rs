@@ -33,8 +33,11 @@ async fn a_restart_is_waited_for_and_the_next_one_keeps_its_distance() {
     assert_eq!(client.event("shutdown").await["payload"]["reason"], "gateway restarting");
     assert_eq!(client.closed(SOON).await.code, 1012);
     assert_eq!(world.gateway.pid(), pid, "the same process, begun again");
-    let logs = world.gateway.logs();
-    assert!(logs.contains("restarting: gateway restart") && logs.contains("back online after a restart"), "{logs}");
+    eventually("the lines", SOON, async || {
+        let logs = world.gateway.logs();
+        (logs.contains("restarting: gateway restart") && logs.contains("back online after a restart")).then_some(())
+    })
+    .await;
 
     let mut client = world.client().await;
     assert_eq!(say(&mut client, "main", "still here").await, ANSWER);
